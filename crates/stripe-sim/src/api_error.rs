@@ -1,0 +1,145 @@
+//! Errors in Stripe's shape, in our own words.
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::limits::Reason;
+
+/// An error that is answered as `{"error": {…}}`.
+#[derive(Clone, Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    fields: Map<String, Value>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, kind: &str, message: impl Into<String>) -> Self {
+        let mut fields = Map::new();
+        fields.insert("type".to_owned(), Value::from(kind));
+        fields.insert("message".to_owned(), Value::from(message.into()));
+        Self { status, fields }
+    }
+
+    fn invalid(status: StatusCode, message: impl Into<String>) -> Self {
+        Self::new(status, "invalid_request_error", message)
+    }
+
+    fn code(self, code: &str) -> Self {
+        self.with("code", code)
+    }
+
+    fn param(self, name: &str) -> Self {
+        self.with("param", name)
+    }
+
+    /// With a field more.
+    pub(crate) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.fields.insert(field.to_owned(), value.into());
+        self
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn body(&self) -> Value {
+        json!({ "error": self.fields })
+    }
+
+    pub(crate) fn rate_limited(reason: Reason) -> Self {
+        let message = format!("the {reason} limiter refused this request");
+        Self::invalid(StatusCode::TOO_MANY_REQUESTS, message).code("rate_limit")
+    }
+
+    pub(crate) fn lock_timeout() -> Self {
+        Self::invalid(StatusCode::TOO_MANY_REQUESTS, "another request holds the lock on this object")
+            .code("lock_timeout")
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        Self::invalid(StatusCode::UNAUTHORIZED, "no account has the API key of this request")
+    }
+
+    pub(crate) fn no_credential() -> Self {
+        Self::invalid(StatusCode::UNAUTHORIZED, "this request carries no API key")
+    }
+
+    pub(crate) fn key_in_use() -> Self {
+        Self::invalid(StatusCode::CONFLICT, "the first request with this idempotency key is still executing")
+            .code("idempotency_key_in_use")
+    }
+
+    pub(crate) fn conflict() -> Self {
+        Self::invalid(StatusCode::CONFLICT, "this request conflicts with another one")
+    }
+
+    pub(crate) fn key_mismatch() -> Self {
+        let message = "this idempotency key was first used for a request with other parameters";
+        Self::new(StatusCode::BAD_REQUEST, "idempotency_error", message)
+    }
+
+    pub(crate) fn key_malformed() -> Self {
+        let message = "an idempotency key has 1 to 255 characters";
+        Self::new(StatusCode::BAD_REQUEST, "idempotency_error", message)
+    }
+
+    pub(crate) fn broken() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "api_error", "the simulated Stripe broke down on this request")
+    }
+
+    pub(crate) fn too_large(limit: usize) -> Self {
+        let message = format!("the simulator takes bodies of at most {limit} bytes");
+        Self::invalid(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
+    pub(crate) fn not_a_form() -> Self {
+        Self::invalid(StatusCode::BAD_REQUEST, "v1 takes form-encoded parameters, this body says it is JSON")
+    }
+
+    pub(crate) fn no_such_route(method: &str, path: &str) -> Self {
+        Self::invalid(StatusCode::NOT_FOUND, format!("the simulator does not know {method} {path}"))
+    }
+
+    /// The object that the path names does not exist.
+    pub(crate) fn missing_object(what: &str, id: &str, param: &str) -> Self {
+        Self::invalid(StatusCode::NOT_FOUND, format!("there is no {what} '{id}'"))
+            .code("resource_missing")
+            .param(param)
+    }
+
+    /// An object that a parameter names does not exist.
+    pub(crate) fn missing_reference(what: &str, id: &str, param: &str) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, ..Self::missing_object(what, id, param) }
+    }
+
+    pub(crate) fn missing_parameter(name: &str) -> Self {
+        Self::invalid(StatusCode::BAD_REQUEST, format!("the parameter {name} is required"))
+            .code("parameter_missing")
+            .param(name)
+    }
+
+    pub(crate) fn empty_parameter(name: &str) -> Self {
+        Self::invalid(StatusCode::BAD_REQUEST, format!("the parameter {name} must not be empty"))
+            .code("parameter_invalid_empty")
+            .param(name)
+    }
+
+    pub(crate) fn not_an_integer(name: &str, rule: &str) -> Self {
+        Self::invalid(StatusCode::BAD_REQUEST, format!("the parameter {name} must be {rule}"))
+            .code("parameter_invalid_integer")
+            .param(name)
+    }
+
+    pub(crate) fn bad_parameter(name: &str, rule: &str) -> Self {
+        Self::invalid(StatusCode::BAD_REQUEST, format!("the parameter {name} must be {rule}")).param(name)
+    }
+
+    pub(crate) fn unexpected_state(doing: &str, state: &str) -> Self {
+        let message = format!("a payment intent that is in the state {state} cannot be {doing}");
+        Self::invalid(StatusCode::BAD_REQUEST, message).code("payment_intent_unexpected_state")
+    }
+
+    pub(crate) fn declined(code: &str, message: &str) -> Self {
+        Self::new(StatusCode::PAYMENT_REQUIRED, "card_error", message).code(code)
+    }
+}

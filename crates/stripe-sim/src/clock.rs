@@ -1,0 +1,103 @@
+//! Stripe's clock: tokio's time plus an offset that a test can move.
+//!
+//! Everything that ages in the simulator (keys, limiters, `created`) reads this clock and nothing else. With tokio's
+//! time paused it stands still until the test moves it, so a run repeats to the nanosecond. Build the simulator inside
+//! the runtime whose time it should follow.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+/// Where Stripe's clock starts unless the builder says otherwise: 2026-01-01T00:00:00Z.
+pub(crate) const DEFAULT_EPOCH: Duration = Duration::from_secs(1_767_225_600);
+
+/// Stripe's clock. Clones show the same time.
+#[derive(Clone)]
+pub struct Clock {
+    start: Instant,
+    epoch: SystemTime,
+    offset: Arc<AtomicI64>,
+}
+
+impl Clock {
+    pub(crate) fn starting_at(epoch: SystemTime) -> Self {
+        Self { start: tick(), epoch, offset: Arc::new(AtomicI64::new(0)) }
+    }
+
+    /// Stripe's time of day: what `created` is stamped with and what keys age by.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        let elapsed = tick().saturating_duration_since(self.start);
+        let offset = self.offset.load(Ordering::SeqCst);
+        let moved = Duration::from_nanos(offset.unsigned_abs());
+        let ahead = self.epoch.checked_add(elapsed).unwrap_or(self.epoch);
+        let shifted = if offset < 0 { ahead.checked_sub(moved) } else { ahead.checked_add(moved) };
+        shifted.unwrap_or(ahead)
+    }
+
+    /// The same moment in seconds since 1970, as Stripe writes it.
+    #[must_use]
+    pub fn unix_seconds(&self) -> u64 {
+        unix_seconds(self.now())
+    }
+
+    /// Moves Stripe's clock forward. Timers do not move with it: those follow tokio's time.
+    pub fn advance(&self, by: Duration) {
+        self.shift(nanos(by));
+    }
+
+    /// Moves Stripe's clock back.
+    pub fn rewind(&self, by: Duration) {
+        self.shift(-nanos(by));
+    }
+
+    fn shift(&self, by: i64) {
+        // The update never declines, so there is no failure to report.
+        let _ = self
+            .offset
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |offset| Some(offset.saturating_add(by)));
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock").field("unix_seconds", &self.unix_seconds()).finish()
+    }
+}
+
+/// Tokio's time as the standard library's type.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads a clock; it follows tokio's paused time")]
+pub(crate) fn tick() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Seconds since 1970, zero for anything before.
+pub(crate) fn unix_seconds(moment: SystemTime) -> u64 {
+    moment.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs())
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_follows_tokios_time_and_the_offset() {
+        let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + DEFAULT_EPOCH);
+        let start = clock.unix_seconds();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(clock.unix_seconds(), start + 5);
+        clock.advance(Duration::from_secs(86_400));
+        assert_eq!(clock.unix_seconds(), start + 86_405);
+        clock.rewind(Duration::from_secs(86_410));
+        assert_eq!(clock.unix_seconds(), start - 5);
+    }
+}

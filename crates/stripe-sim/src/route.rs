@@ -1,0 +1,91 @@
+//! Which endpoint a request is for.
+
+use http::Method;
+
+/// An endpoint with the ids of its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    CreateCustomer,
+    RetrieveCustomer(String),
+    UpdateCustomer(String),
+    ListCustomers,
+    DeleteCustomer(String),
+    CreateIntent,
+    RetrieveIntent(String),
+    UpdateIntent(String),
+    ConfirmIntent(String),
+    ListIntents,
+    SearchIntents,
+}
+
+impl Route {
+    /// The endpoint of `method` and `path`, if the simulator has it.
+    pub(crate) fn find(method: &Method, path: &str) -> Option<Self> {
+        let segments: Vec<_> = path.strip_prefix("/v1/")?.split('/').collect();
+        let id = |id: &str| (!id.is_empty()).then(|| id.to_owned());
+        Some(match (method.as_str(), segments.as_slice()) {
+            ("POST", ["customers"]) => Self::CreateCustomer,
+            ("GET", ["customers"]) => Self::ListCustomers,
+            ("GET", ["customers", customer]) => Self::RetrieveCustomer(id(customer)?),
+            ("POST", ["customers", customer]) => Self::UpdateCustomer(id(customer)?),
+            ("DELETE", ["customers", customer]) => Self::DeleteCustomer(id(customer)?),
+            ("POST", ["payment_intents"]) => Self::CreateIntent,
+            ("GET", ["payment_intents"]) => Self::ListIntents,
+            ("GET", ["payment_intents", "search"]) => Self::SearchIntents,
+            ("GET", ["payment_intents", intent]) => Self::RetrieveIntent(id(intent)?),
+            ("POST", ["payment_intents", intent]) => Self::UpdateIntent(id(intent)?),
+            ("POST", ["payment_intents", intent, "confirm"]) => Self::ConfirmIntent(id(intent)?),
+            _ => return None,
+        })
+    }
+
+    /// The name that the endpoint's limits are counted under.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::CreateCustomer => "customers.create",
+            Self::RetrieveCustomer(_) => "customers.retrieve",
+            Self::UpdateCustomer(_) => "customers.update",
+            Self::ListCustomers => "customers.list",
+            Self::DeleteCustomer(_) => "customers.delete",
+            Self::CreateIntent => "payment_intents.create",
+            Self::RetrieveIntent(_) => "payment_intents.retrieve",
+            Self::UpdateIntent(_) => "payment_intents.update",
+            Self::ConfirmIntent(_) => "payment_intents.confirm",
+            Self::ListIntents => "payment_intents.list",
+            Self::SearchIntents => "payment_intents.search",
+        }
+    }
+
+    /// The payment intent that a request updates.
+    pub(crate) fn updated_intent(&self) -> Option<&str> {
+        match self {
+            Self::UpdateIntent(id) | Self::ConfirmIntent(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_find_their_endpoint() {
+        for (method, path, name) in [
+            ("POST", "/v1/customers", Some("customers.create")),
+            ("GET", "/v1/customers/cus_1", Some("customers.retrieve")),
+            ("DELETE", "/v1/customers/cus_1", Some("customers.delete")),
+            ("POST", "/v1/payment_intents/pi_1/confirm", Some("payment_intents.confirm")),
+            ("GET", "/v1/payment_intents/search", Some("payment_intents.search")),
+            ("POST", "/v1/payment_intents/pi_1", Some("payment_intents.update")),
+            ("GET", "/v1/customers/", None),
+            ("PUT", "/v1/customers", None),
+            ("GET", "/v2/customers", None),
+            ("POST", "/v1/payment_intents/pi_1/capture", None),
+        ] {
+            let method = Method::from_bytes(method.as_bytes()).expect("a method");
+            let route = Route::find(&method, path);
+            assert_eq!(route.as_ref().map(Route::name), name, "{method} {path}");
+        }
+    }
+}

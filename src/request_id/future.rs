@@ -1,0 +1,49 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{HeaderMap, Response};
+use pin_project::pin_project;
+
+use crate::vocab::{ReportHandle, RequestId, report::Entered};
+
+/// The future of [`ExtractRequestId`](super::ExtractRequestId).
+#[pin_project]
+#[derive(Debug)]
+pub struct ResponseFuture<F> {
+    #[pin]
+    inner: F,
+    handle: ReportHandle,
+    entered: Option<Entered>,
+}
+
+impl<F> ResponseFuture<F> {
+    pub(super) const fn new(inner: F, handle: ReportHandle, entered: Entered) -> Self {
+        Self { inner, handle, entered: Some(entered) }
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let mut result = ready!(this.inner.poll(cx));
+        if let Ok(response) = &mut result {
+            this.handle.answered_if_unheard(response.status(), response.headers());
+            this.handle.identified(id(response.headers(), "request-id"), id(response.headers(), "original-request"));
+            this.handle.attach(response);
+        }
+        this.entered.take().map(Entered::close);
+        Poll::Ready(result)
+    }
+}
+
+fn id(headers: &HeaderMap, name: &str) -> Option<RequestId> {
+    headers.get(name).and_then(RequestId::from_header)
+}

@@ -1,0 +1,75 @@
+use std::time::Duration;
+
+use crate::vocab::{ConfigError, Deadline, Problem, Setting};
+
+/// The settings of [`Timeout`](super::Timeout). See the [module docs](super).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeoutConfig {
+    pub(crate) attempt: Option<Duration>,
+    pub(crate) deadline: Option<Duration>,
+}
+
+impl TimeoutConfig {
+    /// Starts at the defaults.
+    #[must_use]
+    pub fn builder() -> TimeoutBuilder {
+        TimeoutBuilder::default()
+    }
+}
+
+/// Builds a [`TimeoutConfig`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TimeoutBuilder {
+    config: TimeoutConfig,
+}
+
+impl TimeoutBuilder {
+    /// The limit of every attempt, whatever the operation. Default: by the operation.
+    #[must_use]
+    pub const fn attempt(mut self, limit: Duration) -> Self {
+        self.config.attempt = Some(limit);
+        self
+    }
+
+    /// The limit of the whole call, whatever the operation. Default: by the operation.
+    #[must_use]
+    pub const fn deadline(mut self, limit: Duration) -> Self {
+        self.config.deadline = Some(limit);
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a limit is zero, the deadline longer than an hour, or the attempt longer than the deadline.
+    pub fn build(self) -> Result<TimeoutConfig, ConfigError> {
+        let mut problems = Vec::new();
+        self.check(&mut problems);
+        ConfigError::unless_none(problems)?;
+        Ok(self.config)
+    }
+
+    pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        let TimeoutConfig { attempt, deadline } = self.config;
+        for (name, limit) in [("attempt_timeout", attempt), ("deadline", deadline)] {
+            if limit == Some(Duration::ZERO) {
+                problems.push(Setting::time(name, Duration::ZERO).must_be("more than zero"));
+            }
+        }
+        let Some(deadline) = deadline else { return };
+        if deadline > Deadline::MAX {
+            problems.push(Setting::time("deadline", deadline).must_be("at most 3600s"));
+        }
+        if let Some(attempt) = attempt.filter(|attempt| *attempt > deadline) {
+            problems.push(
+                Setting::time("attempt_timeout", attempt)
+                    .must_be_towards("at most", Setting::time("deadline", deadline)),
+            );
+        }
+    }
+
+    #[cfg(feature = "transport")]
+    pub(crate) const fn unchecked(self) -> TimeoutConfig {
+        self.config
+    }
+}

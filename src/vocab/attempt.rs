@@ -1,0 +1,123 @@
+//! The account of one attempt.
+
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, StatusCode};
+
+use super::{CallKind, Certainty, Failure, FailureKind, Outcome, RequestId};
+
+/// One HTTP exchange with Stripe, or one refusal of our own in its place.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// Why it was made.
+    pub purpose: Purpose,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// What that proves about this attempt.
+    pub certainty: Certainty,
+    /// The status of the response, if there was one.
+    pub status: Option<StatusCode>,
+    /// Stripe's id of it.
+    pub request_id: Option<RequestId>,
+    /// Whether the answer was the stored one of an earlier request with this key (`Idempotent-Replayed: true`).
+    pub replayed: bool,
+    /// Stripe's id of that earlier request.
+    pub original_request: Option<RequestId>,
+    /// What Stripe said about sending it again (`Stripe-Should-Retry`).
+    pub should_retry: Option<bool>,
+    /// Whether the client is sure that it never left, and may be sent again at once.
+    pub resend: bool,
+    /// For a refusal: when it may be worth trying again.
+    pub retry_in: Option<Duration>,
+    /// When it began.
+    pub began: Instant,
+    /// How long it took, up to the response head and an error body.
+    pub took: Duration,
+}
+
+/// Why an attempt was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// The first one.
+    #[default]
+    First,
+    /// A retry.
+    Retry,
+    /// A look whether the request that holds the key has ended.
+    Poll,
+    /// The same request again, because it provably never left.
+    Resend,
+}
+
+impl Attempt {
+    /// An attempt that began at `now` and of which nothing is known yet; should it end like this, the caller left.
+    pub(super) const fn begun(purpose: Purpose, now: Instant) -> Self {
+        Self {
+            purpose,
+            outcome: Outcome::Cancelled,
+            certainty: Certainty::Unknown,
+            status: None,
+            request_id: None,
+            replayed: false,
+            original_request: None,
+            should_retry: None,
+            resend: false,
+            retry_in: None,
+            began: now,
+            took: Duration::ZERO,
+        }
+    }
+
+    /// Whether it was meant for the wire, and not refused by the stack itself.
+    #[must_use]
+    pub const fn on_the_wire(&self) -> bool {
+        !matches!(self.outcome, Outcome::Refused)
+    }
+
+    /// Takes in a response head.
+    pub(super) fn answered(&mut self, kind: CallKind, status: StatusCode, headers: &HeaderMap) {
+        let exactly = |name: &str| headers.get(name).map(|value| value.as_bytes());
+        (self.outcome, self.certainty) = Outcome::of_head(kind, status, headers);
+        self.status = Some(status);
+        self.replayed = exactly("idempotent-replayed") == Some(b"true");
+        // Exactly these two words: anything else was not written by Stripe.
+        self.should_retry = match exactly("stripe-should-retry") {
+            Some(b"true") => Some(true),
+            Some(b"false") => Some(false),
+            _ => None,
+        };
+    }
+
+    /// Takes in what the error body says, after the head.
+    pub(super) fn refined(&mut self, code: Option<&str>, error_type: Option<&str>) {
+        (self.outcome, self.certainty) = self.outcome.refined(self.certainty, code, error_type);
+    }
+
+    /// Takes in a failure. A head that came before it stands: the head decides.
+    pub(super) const fn failed(&mut self, failure: Failure) {
+        if self.status.is_none() && self.on_the_wire() {
+            self.outcome = Outcome::Transport(failure.kind);
+            self.certainty = failure.certainty;
+            self.resend = failure.resend;
+        }
+    }
+
+    /// Takes in a refusal of our own.
+    pub(super) const fn refused(&mut self, retry_in: Option<Duration>) {
+        self.outcome = Outcome::Refused;
+        self.certainty = Certainty::NotSent;
+        self.retry_in = retry_in;
+    }
+
+    /// Whether nothing was ever said about how it ended.
+    pub(super) const fn is_unheard(&self) -> bool {
+        matches!(self.outcome, Outcome::Cancelled)
+    }
+
+    /// The inner service returned an error of which nothing is known.
+    pub(super) const fn lost(&mut self) {
+        self.outcome = Outcome::Transport(FailureKind::Other);
+    }
+}

@@ -1,0 +1,57 @@
+//! The words that all layers share. A layer knows this module and none of its siblings.
+//!
+//! | word | meaning | here |
+//! |---|---|---|
+//! | call | what the user asked for: one request in, one response or error out | [`Report`] |
+//! | attempt | one HTTP exchange made for a call | [`Attempt`] |
+//! | operation | an entry of Stripe's API, by method and path | [`Operation`] |
+//! | class, priority | what kind of operation it is, and who is admitted first | [`Class`], [`Priority`] |
+//! | outcome | what one attempt came to | [`Outcome`] |
+//! | certainty | has Stripe executed this call | [`Certainty`] |
+//! | advice | what to do with the key now | [`Advice`] |
+//! | intent | what the caller says about a call | [`intent`] |
+//! | report | the account of a call | [`Report`], [`ReportHandle`], [`ResponseExt`] |
+//! | refusal | the stack itself said no, before sending | [`Refusal`] |
+//! | failure | there was no answer, and what that proves | [`Failure`], [`TransportError`] |
+
+mod advice;
+mod attempt;
+pub mod body;
+pub(crate) mod certainty;
+pub mod config;
+mod error;
+pub mod intent;
+pub mod key;
+mod kind;
+pub mod operation;
+mod outcome;
+mod refusal;
+pub mod report;
+mod request_id;
+pub(crate) mod response;
+mod sync;
+pub mod time;
+mod timed_out;
+pub mod tracked;
+pub mod transport_error;
+
+pub use self::{
+    advice::Advice,
+    attempt::{Attempt, Purpose},
+    body::{BodyError, Cloneable, Replay, SendOnce, StripeBody},
+    certainty::{Certainty, Standing},
+    config::{ConfigError, Problem, Ratio, Setting},
+    error::{BoxError, Error},
+    intent::{AttemptTimeout, Deadline, RetryLimit},
+    key::{IdempotencyKey, InvalidKey},
+    kind::{CallKind, IDEMPOTENCY_KEY, Verb},
+    operation::{ApiVersion, Class, Operation, Priority},
+    outcome::{Outcome, RateLimitReason},
+    refusal::Refusal,
+    report::{Report, ReportHandle, Stop},
+    request_id::RequestId,
+    response::ResponseExt,
+    timed_out::AttemptTimedOut,
+    tracked::SendProof,
+    transport_error::{Failure, FailureKind, TransportError},
+};

@@ -1,0 +1,18 @@
+//! The one lock of the library.
+
+#![expect(clippy::disallowed_types, reason = "this is the wrapper that the rest of the library uses")]
+
+use std::sync::{Mutex, PoisonError};
+
+/// A mutex that goes on after a panic of another holder, and can only be held inside a closure: no guard exists that
+/// could live across an await.
+///
+/// What it guards is consistent between any two statements of ours, so a poisoned lock holds nothing broken.
+#[derive(Debug, Default)]
+pub(crate) struct Lock<T>(Mutex<T>);
+
+impl<T> Lock<T> {
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
