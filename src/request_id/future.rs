@@ -34,12 +34,16 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let mut result = ready!(this.inner.poll(cx));
+        let entered = this.entered.take();
         if let Ok(response) = &mut result {
-            this.handle.answered_if_unheard(response.status(), response.headers());
-            this.handle.identified(id(response.headers(), "request-id"), id(response.headers(), "original-request"));
+            if let Some(entered) = &entered {
+                entered.answered(response.status(), response.headers());
+            }
+            this.handle
+                .identified(id(response.headers(), "request-id"), id(response.headers(), "original-request"));
             this.handle.attach(response);
         }
-        this.entered.take().map(Entered::close);
+        entered.map(Entered::close);
         Poll::Ready(result)
     }
 }

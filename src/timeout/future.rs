@@ -62,15 +62,19 @@ where
             },
             StateProj::Calling { inner, alarm, limit, handle, entered } => {
                 if let Poll::Ready(mut result) = inner.poll(cx) {
+                    let entered = entered.take();
                     if let Ok(response) = &mut result {
-                        handle.answered_if_unheard(response.status(), response.headers());
+                        if let Some(entered) = &entered {
+                            entered.answered(response.status(), response.headers());
+                        }
                         handle.attach(response);
                     }
-                    entered.take().map(Entered::close);
+                    entered.map(Entered::close);
                     return Poll::Ready(result);
                 }
                 ready!(alarm.poll(cx));
-                let (timeout, handle, entered) = (AttemptTimedOut::after(*limit), handle.clone(), entered.take());
+                let (timeout, handle, entered) =
+                    (AttemptTimedOut::after(*limit), handle.clone(), entered.take());
                 // Before anything is said about it: whether the body of the request can still leave is settled only once
                 // nobody polls it any more.
                 state.project_replace(State::Done);

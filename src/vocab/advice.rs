@@ -50,7 +50,11 @@ impl Advice {
             return Self::Done;
         }
         let Some(history) = history else {
-            return if kind.repeatable() || certainty != Certainty::Unknown { Self::Resend } else { Self::Reconcile };
+            return if kind.repeatable() || certainty != Certainty::Unknown {
+                Self::Resend
+            } else {
+                Self::Reconcile
+            };
         };
         if expired || standing.beyond_the_key() {
             return Self::Reconcile;

@@ -3,8 +3,8 @@
 use std::{error::Error as StdError, fmt, time::Duration};
 
 use super::{
-    Advice, AttemptTimedOut, Certainty, Failure, FailureKind, IdempotencyKey, Outcome, Refusal, Report, ReportHandle,
-    RequestId, TransportError,
+    Advice, AttemptTimedOut, Certainty, Failure, FailureKind, IdempotencyKey, Outcome, Refusal, Report,
+    ReportHandle, RequestId, TransportError,
 };
 
 /// An error of any type, boxed.

@@ -8,7 +8,7 @@ use std::{
 
 use http::HeaderValue;
 
-use super::time::WallClock;
+use super::{Refusal, time::WallClock};
 
 /// What makes Stripe recognise a repetition of a request. Goes into the extensions of a request.
 ///
@@ -159,10 +159,17 @@ impl fmt::Display for InvalidKey {
         match self {
             Self::Empty => f.write_str("the idempotency key is empty"),
             Self::TooLong { length } => {
-                write!(f, "the idempotency key has {length} characters, more than {}", IdempotencyKey::MAX_LEN)
+                write!(
+                    f,
+                    "the idempotency key has {length} characters, more than {}",
+                    IdempotencyKey::MAX_LEN
+                )
             }
             Self::Character { position } => {
-                write!(f, "the idempotency key has a character that is not printable ASCII at position {position}")
+                write!(
+                    f,
+                    "the idempotency key has a character that is not printable ASCII at position {position}"
+                )
             }
             Self::SurroundingSpace => f.write_str("the idempotency key begins or ends with a space"),
         }
@@ -229,12 +236,21 @@ impl KeyClock {
         self.limit
     }
 
+    /// `Ok` if the key may be sent at `now`.
+    ///
+    /// # Errors
+    /// [`Refusal::KeyTooOld`].
+    pub fn check(&self, now: Instant) -> Result<(), Refusal> {
+        match self.age(now) {
+            Age::Of(age) if age < self.limit => Ok(()),
+            Age::Of(age) => Err(Refusal::KeyTooOld { age: Some(age), limit: self.limit }),
+            Age::Unknowable => Err(Refusal::KeyTooOld { age: None, limit: self.limit }),
+        }
+    }
+
     /// Whether the key may no longer be sent at `now`.
     #[must_use]
     pub fn expired(&self, now: Instant) -> bool {
-        match self.age(now) {
-            Age::Of(age) => age >= self.limit,
-            Age::Unknowable => true,
-        }
+        self.check(now).is_err()
     }
 }

@@ -103,7 +103,12 @@ impl Outcome {
     /// The type alone is too coarse: a lock timeout, and a key in use, have both been seen as
     /// `invalid_request_error`.
     #[must_use]
-    pub fn refined(self, certainty: Certainty, code: Option<&str>, error_type: Option<&str>) -> (Self, Certainty) {
+    pub fn refined(
+        self,
+        certainty: Certainty,
+        code: Option<&str>,
+        error_type: Option<&str>,
+    ) -> (Self, Certainty) {
         match (self, code, error_type) {
             (Self::Conflict, Some("idempotency_key_in_use"), _) => (Self::KeyInUse, Certainty::Unknown),
             (Self::Conflict, ..) => (Self::Conflict, Certainty::Rejected),

@@ -64,7 +64,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InvalidKey(why) => write!(f, "refused before sending: {why}"),
-            Self::ConflictingKeys => f.write_str("refused before sending: two idempotency keys that differ were given"),
+            Self::ConflictingKeys => {
+                f.write_str("refused before sending: two idempotency keys that differ were given")
+            }
             Self::KeyTooOld { age: Some(age), limit } => write!(
                 f,
                 "refused before sending: the idempotency key is {age:.0?} old, and is safe only for {limit:.0?}"
@@ -74,7 +76,9 @@ impl fmt::Display for Refusal {
                 "refused before sending: the clocks contradict each other about the age of the idempotency key, \
                  which is safe only for {limit:.0?}"
             ),
-            Self::DeadlineExceeded => f.write_str("refused before sending: no time is left before the deadline"),
+            Self::DeadlineExceeded => {
+                f.write_str("refused before sending: no time is left before the deadline")
+            }
             Self::HostNotAllowed { host } if host.is_empty() => {
                 f.write_str("refused before sending: the URI names no host")
             }
@@ -86,9 +90,9 @@ impl fmt::Display for Refusal {
                 f,
                 "refused before sending: plain http to {host:?}; it is allowed only to loopback addresses"
             ),
-            Self::NoRandomness => {
-                f.write_str("refused before sending: the operating system gave no randomness for an idempotency key")
-            }
+            Self::NoRandomness => f.write_str(
+                "refused before sending: the operating system gave no randomness for an idempotency key",
+            ),
         }
     }
 }

@@ -12,8 +12,8 @@ use std::{
 use http::{HeaderMap, Request, Response, StatusCode};
 
 use super::{
-    Advice, Attempt, CallKind, Certainty, Failure, IdempotencyKey, Operation, Purpose, Refusal, RequestId, SendProof,
-    Standing,
+    Advice, Attempt, CallKind, Certainty, Failure, IdempotencyKey, Operation, Purpose, Refusal, RequestId,
+    SendProof, Standing,
     key::{History, KeyClock},
     sync::Lock,
     time,
@@ -410,6 +410,14 @@ impl ReportHandle {
         self.0.state.with(|state| state.key.as_ref().is_some_and(|key| key.clock.expired(now)))
     }
 
+    /// `Ok` if the key in force may be sent at `now`, or if there is none.
+    ///
+    /// # Errors
+    /// [`Refusal::KeyTooOld`].
+    pub fn check_key_age(&self, now: Instant) -> Result<(), Refusal> {
+        self.0.state.with(|state| state.key.as_ref().map_or(Ok(()), |key| key.clock.check(now)))
+    }
+
     /// Adds to the time waited between attempts.
     pub fn waited(&self, time: Duration) {
         self.0.state.with(|state| state.waited += time);
@@ -505,6 +513,13 @@ enum End {
 }
 
 impl Entered {
+    /// Adds a response head, if this layer owns the attempt and no layer within has added it.
+    pub fn answered(&self, status: StatusCode, headers: &HeaderMap) {
+        if let Some(handle) = &self.0 {
+            handle.answered_if_unheard(status, headers);
+        }
+    }
+
     /// Closes the attempt, and returns its account, if this layer owns it. An attempt of which nothing is known ended
     /// in a failure that proves nothing.
     pub fn close(mut self) -> Option<Attempt> {
@@ -560,4 +575,3 @@ impl Drop for HandedOn {
         self.end(End::Dropped, None);
     }
 }
-

@@ -51,10 +51,7 @@ impl State {
         if now != UNTOUCHED {
             return now == end;
         }
-        match self
-            .0
-            .compare_exchange(UNTOUCHED, end, Ordering::Relaxed, Ordering::Relaxed)
-        {
+        match self.0.compare_exchange(UNTOUCHED, end, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => true,
             Err(winner) => winner == end,
         }
@@ -189,8 +186,7 @@ impl StdError for TrackedError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Barrier;
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
     use std::thread;
 
     use bytes::Bytes;
@@ -247,15 +243,11 @@ mod tests {
     #[test]
     fn a_claim_closes_the_body_for_good() {
         let (mut body, proof) = Tracked::new(some_body());
+        let other = proof.clone();
         assert!(proof.claim_unsent());
-        assert!(
-            proof.clone().claim_unsent(),
-            "a second claim agrees with the first"
-        );
+        assert!(other.claim_unsent(), "a second claim agrees with the first");
         for _ in 0..2 {
-            let Poll::Ready(Some(Err(error))) = poll(&mut body) else {
-                panic!("a closed body gave a frame")
-            };
+            let Poll::Ready(Some(Err(error))) = poll(&mut body) else { panic!("a closed body gave a frame") };
             assert!(error.is_closed());
         }
         assert!(proof.claim_unsent());
@@ -293,10 +285,9 @@ mod tests {
 
     #[test]
     fn telling_the_end_counts_as_a_pull_and_never_follows_a_claim() {
-        for tell in [
-            |b: &Tracked<Odd>| b.is_end_stream(),
-            |b: &Tracked<Odd>| b.size_hint().exact() == Some(0),
-        ] {
+        for tell in
+            [|b: &Tracked<Odd>| b.is_end_stream(), |b: &Tracked<Odd>| b.size_hint().exact() == Some(0)]
+        {
             let odd = Odd::default();
             let over = Arc::clone(&odd.over);
             let (body, proof) = Tracked::new(odd);
@@ -325,45 +316,52 @@ mod tests {
 
     #[test]
     fn the_inner_error_is_kept_as_source() {
-        let (mut body, _proof) = Tracked::new(Odd {
-            fail: true,
-            ..Odd::default()
-        });
-        let Poll::Ready(Some(Err(error))) = poll(&mut body) else {
-            panic!("no error")
-        };
+        let (mut body, _proof) = Tracked::new(Odd { fail: true, ..Odd::default() });
+        let Poll::Ready(Some(Err(error))) = poll(&mut body) else { panic!("no error") };
         assert!(!error.is_closed());
         assert!(error.source().is_some_and(|source| source.is::<std::io::Error>()));
         assert_eq!(error.to_string(), "the request body failed");
         assert!(TrackedError::CLOSED.source().is_none());
     }
 
-    /// Two real threads on one body, again and again: whoever comes first, exactly one of them wins.
+    /// Two real threads meet on one body after another, each a little earlier or later than the other from round to
+    /// round: whoever comes first, exactly one of them wins.
     #[test]
     fn a_claim_and_a_pull_never_both_succeed() {
         const ROUNDS: usize = 20_000;
-        let rounds: Vec<_> = (0..ROUNDS).map(|_| Tracked::new(some_body())).collect();
-        let (bodies, proofs): (Vec<_>, Vec<_>) = rounds.into_iter().unzip();
-        let barrier = Barrier::new(2);
+        let (bodies, proofs): (Vec<_>, Vec<_>) = (0..ROUNDS).map(|_| Tracked::new(some_body())).unzip();
+        let arrived = AtomicUsize::new(0);
+        let meet = |round: usize, delay: usize| {
+            arrived.fetch_add(1, Ordering::SeqCst);
+            let mut spins = 0;
+            while arrived.load(Ordering::SeqCst) < 2 * (round + 1) {
+                spins += 1;
+                if spins % 256 == 0 {
+                    thread::yield_now(); // There may be one core only.
+                }
+            }
+            (0..delay).for_each(|_| std::hint::spin_loop());
+        };
         let (pulled, claimed) = thread::scope(|scope| {
             let puller = scope.spawn(|| {
-                barrier.wait();
-                let pull = |mut body| matches!(poll(&mut body), Poll::Ready(Some(Ok(_))));
-                bodies.into_iter().map(pull).collect::<Vec<_>>()
+                let pull = |(round, mut body)| {
+                    meet(round, round % 64);
+                    matches!(poll(&mut body), Poll::Ready(Some(Ok(_))))
+                };
+                bodies.into_iter().enumerate().map(pull).collect::<Vec<_>>()
             });
-
-            let claimer = scope.spawn(|| {
-                barrier.wait();
-                proofs.iter().map(SendProof::claim_unsent).collect::<Vec<_>>()
-            });
-            let (pulled, claimed) = (puller.join(), claimer.join());
-            (pulled.expect("puller"), claimed.expect("claimer"))
+            let claim = |(round, proof): (usize, &SendProof)| {
+                meet(round, round / 64 % 64);
+                proof.claim_unsent()
+            };
+            let claimed: Vec<_> = proofs.iter().enumerate().map(claim).collect();
+            (puller.join().expect("no panic"), claimed)
         });
         for (pulled, claimed) in pulled.iter().zip(&claimed) {
             assert_ne!(pulled, claimed);
         }
-        let wins = claimed.iter().filter(|claimed| **claimed).count();
-        println!("claims won: {wins} of {ROUNDS}");
+        let won = claimed.iter().filter(|claimed| **claimed).count();
+        println!("the claim won {won} rounds of {ROUNDS}");
     }
 
     /// Every order of two threads' steps, each thread being `load` then `compare_exchange` on one location. The steps
@@ -399,17 +397,10 @@ mod tests {
                 explore(state, threads, finished);
             }
         }
-        let thread = |end| Thread {
-            end,
-            step: 0,
-            won: None,
-        };
+        let thread = |end| Thread { end, step: 0, won: None };
         let mut finished = 0;
         explore(UNTOUCHED, [thread(CLOSED), thread(PULLED)], &mut finished);
-        assert_eq!(
-            finished, 6,
-            "two threads of two steps, less those a load ends early"
-        );
+        assert_eq!(finished, 6, "two threads of two steps, less those a load ends early");
     }
 
     #[derive(Clone, Copy, Debug)]

@@ -66,32 +66,20 @@ impl Failure {
     /// The request may have reached Stripe: anything that is not proven.
     #[must_use]
     pub const fn unknown(kind: FailureKind) -> Self {
-        Self {
-            kind,
-            certainty: Certainty::Unknown,
-            resend: false,
-        }
+        Self { kind, certainty: Certainty::Unknown, resend: false }
     }
 
     /// The request provably did not reach Stripe.
     #[must_use]
     pub const fn not_sent(kind: FailureKind) -> Self {
-        Self {
-            kind,
-            certainty: Certainty::NotSent,
-            resend: false,
-        }
+        Self { kind, certainty: Certainty::NotSent, resend: false }
     }
 
     /// The request was handed back untouched, by a connection that was closing or by the remote end: it provably was
     /// not executed, and may be sent again at once.
     #[must_use]
     pub const fn handed_back(kind: FailureKind) -> Self {
-        Self {
-            kind,
-            certainty: Certainty::NotSent,
-            resend: true,
-        }
+        Self { kind, certainty: Certainty::NotSent, resend: true }
     }
 }
 
@@ -304,21 +292,18 @@ mod tests {
         let labels: std::collections::BTreeSet<_> = all.iter().map(|k| k.as_str()).collect();
         assert_eq!(labels.len(), all.len());
         for label in labels {
-            assert!(
-                label.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
-                "{label}"
-            );
+            assert!(label.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{label}");
         }
-        assert_eq!(format!("{:>5}", Tls), "  tls");
+        assert_eq!(format!("{Tls:>5}"), "  tls");
     }
 
-    fn assert_for_every_region<'a>(error: &Box<dyn StdError + Send + Sync + 'a>) -> Failure {
+    fn of_any_region<'a>(error: Box<dyn StdError + Send + Sync + 'a>) -> Failure {
         error.failure()
     }
 
     #[test]
     fn a_boxed_error_of_any_region_is_a_transport_error() {
         let boxed: BoxError = "x".into();
-        assert_eq!(assert_for_every_region(&boxed).certainty, Certainty::Unknown);
+        assert_eq!(of_any_region(boxed).certainty, Certainty::Unknown);
     }
 }

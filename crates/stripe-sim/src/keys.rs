@@ -73,7 +73,11 @@ impl KeyStore {
                 None => Begin::InUse,
             };
         }
-        let entry = Entry { first_used: now, fingerprint: fingerprint.to_owned(), result: None };
+        let entry = Entry {
+            first_used: now,
+            fingerprint: fingerprint.to_owned(),
+            result: None,
+        };
         self.entries.insert(key.clone(), entry);
         Begin::Execute
     }
@@ -107,11 +111,21 @@ mod tests {
     use super::*;
 
     fn key(name: &str) -> ScopedKey {
-        ScopedKey { scope: Scope { account: 0, connected: None }, key: name.to_owned() }
+        ScopedKey {
+            scope: Scope {
+                account: 0,
+                connected: None,
+            },
+            key: name.to_owned(),
+        }
     }
 
     fn stored(request: &str) -> Stored {
-        Stored { status: StatusCode::OK, body: Bytes::from("{}"), original_request: request.to_owned() }
+        Stored {
+            status: StatusCode::OK,
+            body: Bytes::from("{}"),
+            original_request: request.to_owned(),
+        }
     }
 
     #[test]
@@ -129,12 +143,24 @@ mod tests {
     fn scopes_do_not_share_keys() {
         let mut keys = KeyStore::default();
         let scopes = [
-            Scope { account: 0, connected: None },
-            Scope { account: 1, connected: None },
-            Scope { account: 0, connected: Some("acct_1".to_owned()) },
+            Scope {
+                account: 0,
+                connected: None,
+            },
+            Scope {
+                account: 1,
+                connected: None,
+            },
+            Scope {
+                account: 0,
+                connected: Some("acct_1".to_owned()),
+            },
         ];
         for scope in scopes {
-            let key = ScopedKey { scope, key: "k".to_owned() };
+            let key = ScopedKey {
+                scope,
+                key: "k".to_owned(),
+            };
             assert_eq!(keys.begin(&key, "a", SystemTime::UNIX_EPOCH), Begin::Execute);
         }
     }

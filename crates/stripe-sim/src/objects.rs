@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
     api_error::ApiError,
@@ -23,7 +23,13 @@ pub(crate) struct Customer {
 
 impl Customer {
     pub(crate) fn new(id: String, created: u64, livemode: bool, fields: CustomerFields) -> Self {
-        let blank = Self { id, created, deleted: false, livemode, fields: CustomerFields::default() };
+        let blank = Self {
+            id,
+            created,
+            deleted: false,
+            livemode,
+            fields: CustomerFields::default(),
+        };
         blank.updated(fields)
     }
 
@@ -35,6 +41,14 @@ impl Customer {
         self.fields.texts.retain(|_, value| !value.is_empty());
         merge(&mut self.fields.metadata, fields.metadata);
         self
+    }
+
+    /// What stays of the customer after it was deleted.
+    pub(crate) fn gone(self) -> Self {
+        Self {
+            deleted: true,
+            ..self
+        }
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -50,7 +64,11 @@ impl Customer {
             "metadata": self.fields.metadata,
         });
         for name in CUSTOMER_TEXTS {
-            json[name] = self.fields.texts.get(name).map_or(Value::Null, |value| Value::from(value.as_str()));
+            json[name] = self
+                .fields
+                .texts
+                .get(name)
+                .map_or(Value::Null, |value| Value::from(value.as_str()));
         }
         json
     }
@@ -128,14 +146,20 @@ impl PaymentIntent {
     }
 
     /// Charges the card. `Ok` says whether it was declined; an error means that nothing was tried.
-    pub(crate) fn confirm(&mut self, method: Option<Method>, ids: &mut Ids) -> Result<Option<ApiError>, ApiError> {
+    pub(crate) fn confirm(
+        &mut self,
+        method: Option<Method>,
+        ids: &mut Ids,
+    ) -> Result<Option<ApiError>, ApiError> {
         if self.status == Status::Succeeded {
             return Err(self.refuses_confirmation());
         }
         if let Some(method) = method {
             self.attach(method, ids);
         }
-        let Some((_, verdict)) = self.method else { return Err(self.refuses_confirmation()) };
+        let Some((_, verdict)) = self.method else {
+            return Err(self.refuses_confirmation());
+        };
         let charge = ids.object("ch");
         self.charge = Some(charge.clone());
         match verdict {
@@ -148,7 +172,9 @@ impl PaymentIntent {
                 self.status = Status::NeedsMethod;
                 self.decline = Some(decline);
                 self.method = None;
-                let error = card_error(decline).with("charge", charge).with("payment_intent", self.json());
+                let error = card_error(decline)
+                    .with("charge", charge)
+                    .with("payment_intent", self.json());
                 Ok(Some(error))
             }
         }
@@ -159,7 +185,11 @@ impl PaymentIntent {
     }
 
     pub(crate) fn json(&self) -> Value {
-        let received = if self.status == Status::Succeeded { self.amount } else { 0 };
+        let received = if self.status == Status::Succeeded {
+            self.amount
+        } else {
+            0
+        };
         json!({
             "id": self.id,
             "object": "payment_intent",
@@ -192,15 +222,4 @@ fn card_error(decline: Decline) -> ApiError {
 fn merge(into: &mut BTreeMap<String, String>, from: BTreeMap<String, String>) {
     into.extend(from);
     into.retain(|_, value| !value.is_empty());
-}
-
-/// The JSON of a list, a search, or nothing at all, with the usual two fields first.
-pub(crate) fn search_result(url: &str, data: Vec<Value>, has_more: bool) -> Value {
-    let mut json = Map::new();
-    json.insert("object".to_owned(), Value::from("search_result"));
-    json.insert("data".to_owned(), Value::from(data));
-    json.insert("has_more".to_owned(), Value::from(has_more));
-    json.insert("next_page".to_owned(), Value::Null);
-    json.insert("url".to_owned(), Value::from(url));
-    Value::Object(json)
 }

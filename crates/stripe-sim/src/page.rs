@@ -1,5 +1,7 @@
 //! Lists and searches: which objects a request asks for, newest first.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::{api_error::ApiError, form::Form};
@@ -53,9 +55,15 @@ impl Page {
         {
             return Err(ApiError::missing_reference("object", after, "starting_after"));
         }
-        let wanted = |created: u64| self.from.is_none_or(|from| created >= from) && self.to.is_none_or(|to| created <= to);
+        let wanted = |created: u64| {
+            self.from.is_none_or(|from| created >= from) && self.to.is_none_or(|to| created <= to)
+        };
         let mut rest = all.filter(|(_, created, _)| wanted(*created));
-        let data: Vec<_> = rest.by_ref().take(self.limit).map(|(_, _, object)| render(object)).collect();
+        let data: Vec<_> = rest
+            .by_ref()
+            .take(self.limit)
+            .map(|(_, _, object)| render(object))
+            .collect();
         let has_more = rest.next().is_some();
         Ok(json!({ "object": "list", "data": data, "has_more": has_more, "url": url }))
     }
@@ -64,14 +72,16 @@ impl Page {
 /// A search by metadata: `metadata['order']:'8812' AND metadata['shop']:'3'`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Search {
-    pub(crate) limit: usize,
-    pub(crate) metadata: Vec<(String, String)>,
+    limit: usize,
+    metadata: Vec<(String, String)>,
 }
 
 impl Search {
     pub(crate) fn read(query: &Form) -> Result<Self, ApiError> {
         let limit = read_limit(query)?;
-        let text = query.get("query").ok_or_else(|| ApiError::missing_parameter("query"))?;
+        let text = query
+            .get("query")
+            .ok_or_else(|| ApiError::missing_parameter("query"))?;
         let mut rest = text.trim();
         let mut metadata = Vec::new();
         while let Some((name, value, after)) = clause(rest) {
@@ -81,10 +91,29 @@ impl Search {
                 return Ok(Self { limit, metadata });
             }
             // Two clauses are joined by AND; anything else ends in the error below.
-            let Some(after) = rest.strip_prefix("AND ") else { break };
+            let Some(after) = rest.strip_prefix("AND ") else {
+                break;
+            };
             rest = after.trim_start();
         }
-        Err(ApiError::bad_parameter("query", "of the form metadata['name']:'value' [AND …]; the simulator knows no other"))
+        Err(ApiError::bad_parameter(
+            "query",
+            "of the form metadata['name']:'value' [AND …]; the simulator knows no other",
+        ))
+    }
+
+    /// Whether an object with this metadata is wanted.
+    pub(crate) fn matches(&self, metadata: &BTreeMap<String, String>) -> bool {
+        self.metadata
+            .iter()
+            .all(|(name, value)| metadata.get(name) == Some(value))
+    }
+
+    /// The result of the search: the first of `found`, which has everything that matches.
+    pub(crate) fn of(&self, url: &str, mut found: impl Iterator<Item = Value>) -> Value {
+        let data: Vec<_> = found.by_ref().take(self.limit).collect();
+        let has_more = found.next().is_some();
+        json!({ "object": "search_result", "data": data, "has_more": has_more, "next_page": null, "url": url })
     }
 }
 
@@ -123,7 +152,10 @@ fn read_limit(query: &Form) -> Result<usize, ApiError> {
 }
 
 fn read_seconds(query: &Form, name: &str) -> Result<Option<u64>, ApiError> {
-    let read = |text: &str| text.parse().map_err(|_| ApiError::not_an_integer(name, "an integer of seconds since 1970"));
+    let read = |text: &str| {
+        text.parse()
+            .map_err(|_| ApiError::not_an_integer(name, "an integer of seconds since 1970"))
+    };
     query.get(name).map(read).transpose()
 }
 
@@ -135,7 +167,8 @@ mod tests {
 
     fn list(query: &str) -> Value {
         let page = Page::read(&Form::read(query.as_bytes())).expect("the query is fine");
-        page.of("/v1/x", OBJECTS.into_iter(), Value::from).expect("the cursor exists")
+        page.of("/v1/x", OBJECTS.into_iter(), Value::from)
+            .expect("the cursor exists")
     }
 
     #[test]
@@ -150,31 +183,55 @@ mod tests {
             ("created[lt]=0", json!([]), false),
         ] {
             let page = list(query);
-            assert_eq!((&page["data"], &page["has_more"]), (&data, &Value::from(more)), "{query}");
+            assert_eq!(
+                (&page["data"], &page["has_more"]),
+                (&data, &Value::from(more)),
+                "{query}"
+            );
         }
     }
 
     #[test]
     fn bad_pages_are_refused_by_parameter() {
-        for (query, param) in [("limit=0", "limit"), ("limit=x", "limit"), ("created[gte]=soon", "created[gte]")] {
+        for (query, param) in [
+            ("limit=0", "limit"),
+            ("limit=x", "limit"),
+            ("created[gte]=soon", "created[gte]"),
+        ] {
             let error = Page::read(&Form::read(query.as_bytes())).expect_err("it is bad");
             assert_eq!(error.body()["error"]["param"], param);
         }
         let page = Page::read(&Form::read(b"starting_after=zz")).expect("the query is fine");
-        let error = page.of("/v1/x", OBJECTS.into_iter(), Value::from).expect_err("there is no zz");
+        let error = page
+            .of("/v1/x", OBJECTS.into_iter(), Value::from)
+            .expect_err("there is no zz");
         assert_eq!(error.body()["error"]["code"], "resource_missing");
     }
 
     #[test]
     fn searches_read_metadata_clauses() {
         let read = |query: &str| {
-            let encoded = form_urlencoded::Serializer::new(String::new()).append_pair("query", query).finish();
+            let encoded = form_urlencoded::Serializer::new(String::new())
+                .append_pair("query", query)
+                .finish();
             Search::read(&Form::read(encoded.as_bytes())).map(|search| search.metadata)
         };
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(read("metadata['order']:'8812'").ok(), Some(vec![pair("order", "8812")]));
-        assert_eq!(read(r#"metadata["a"]:"it\"s" AND metadata['b']:'ü'"#).ok(), Some(vec![pair("a", "it\"s"), pair("b", "ü")]));
-        for bad in ["", "amount>100", "metadata['a']", "metadata['a']:'b' OR metadata['a']:'c'", "metadata['a':'b'"] {
+        assert_eq!(
+            read("metadata['order']:'8812'").ok(),
+            Some(vec![pair("order", "8812")])
+        );
+        assert_eq!(
+            read(r#"metadata["a"]:"it\"s" AND metadata['b']:'ü'"#).ok(),
+            Some(vec![pair("a", "it\"s"), pair("b", "ü")])
+        );
+        for bad in [
+            "",
+            "amount>100",
+            "metadata['a']",
+            "metadata['a']:'b' OR metadata['a']:'c'",
+            "metadata['a':'b'",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

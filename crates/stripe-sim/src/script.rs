@@ -60,7 +60,9 @@ impl Canned {
     /// The 429 of an object that is locked by another request. Stripe sends it without a `Request-Id`, and asks for a
     /// retry.
     pub fn lock_timeout() -> Self {
-        Self::error(&ApiError::lock_timeout()).header(SHOULD_RETRY, "true").without_request_id()
+        Self::error(&ApiError::lock_timeout())
+            .header(SHOULD_RETRY, "true")
+            .without_request_id()
     }
 
     /// The 401 of an API key that is not known.
@@ -92,7 +94,9 @@ impl Canned {
     pub fn html(status: impl TryInto<StatusCode>) -> Self {
         let status = valid(status, "a status code");
         let page = format!("<html><body><h1>{status}</h1></body></html>");
-        Self::of(status, Bytes::from(page)).header(CONTENT_TYPE, "text/html").without_request_id()
+        Self::of(status, Bytes::from(page))
+            .header(CONTENT_TYPE, "text/html")
+            .without_request_id()
     }
 
     /// No body at all, and no `Request-Id`.
@@ -132,12 +136,11 @@ impl Canned {
     ///
     /// If `name` is not a header's name, or `value` not a header's value.
     #[track_caller]
-    pub fn header(
-        mut self,
-        name: impl TryInto<HeaderName>,
-        value: impl TryInto<HeaderValue>,
-    ) -> Self {
-        self.headers.insert(valid(name, "the name of a header"), valid(value, "the value of a header"));
+    pub fn header(mut self, name: impl TryInto<HeaderName>, value: impl TryInto<HeaderValue>) -> Self {
+        self.headers.insert(
+            valid(name, "the name of a header"),
+            valid(value, "the value of a header"),
+        );
         self
     }
 
@@ -147,12 +150,11 @@ impl Canned {
     ///
     /// If `name` is not a header's name, or `value` not a header's value.
     #[track_caller]
-    pub fn header_line(
-        mut self,
-        name: impl TryInto<HeaderName>,
-        value: impl TryInto<HeaderValue>,
-    ) -> Self {
-        self.headers.append(valid(name, "the name of a header"), valid(value, "the value of a header"));
+    pub fn header_line(mut self, name: impl TryInto<HeaderName>, value: impl TryInto<HeaderValue>) -> Self {
+        self.headers.append(
+            valid(name, "the name of a header"),
+            valid(value, "the value of a header"),
+        );
         self
     }
 
@@ -163,7 +165,12 @@ impl Canned {
     }
 
     fn of(status: StatusCode, body: Bytes) -> Self {
-        Self { status, headers: HeaderMap::new(), body, request_id: true }
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            body,
+            request_id: true,
+        }
     }
 
     fn error(error: &ApiError) -> Self {
@@ -171,7 +178,13 @@ impl Canned {
     }
 
     pub(crate) fn into_answer(self) -> Answer {
-        Answer { status: self.status, headers: self.headers, body: self.body, stripes: self.request_id, replayed: false }
+        Answer {
+            status: self.status,
+            headers: self.headers,
+            body: self.body,
+            stripes: self.request_id,
+            replayed: false,
+        }
     }
 }
 
@@ -190,7 +203,9 @@ mod tests {
 
     #[test]
     fn a_header_set_by_hand_wins() {
-        let answer = Canned::html(503).header("content-type", "text/plain").into_answer();
+        let answer = Canned::html(503)
+            .header("content-type", "text/plain")
+            .into_answer();
         assert_eq!(answer.headers[CONTENT_TYPE], "text/plain");
     }
 

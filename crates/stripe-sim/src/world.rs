@@ -11,7 +11,7 @@ use crate::{
     api_error::ApiError,
     chance::Ids,
     command::Command,
-    objects::{Customer, PaymentIntent, search_result},
+    objects::{Customer, PaymentIntent},
 };
 
 /// What a command comes to.
@@ -47,7 +47,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(livemode: bool) -> Self {
-        Self { livemode, ..Self::default() }
+        Self {
+            livemode,
+            ..Self::default()
+        }
     }
 
     /// What `command` comes to at `now`, in seconds since 1970.
@@ -65,7 +68,8 @@ impl World {
                 customer_done(self.living_customer(&id)?.clone().updated(fields))
             }
             Command::DeleteCustomer(id) => {
-                customer_done(Customer { deleted: true, ..self.living_customer(&id)?.clone() })
+                let gone = self.living_customer(&id)?.clone().gone();
+                customer_done(gone)
             }
             Command::ListCustomers(page) => {
                 let living = self.customers.newest_first().filter(|customer| !customer.deleted);
@@ -80,7 +84,11 @@ impl World {
                 }
                 let confirm = new.confirm;
                 let intent = PaymentIntent::new(new, now, self.livemode, ids);
-                if confirm { confirmed(intent, None, ids) } else { intent_done(intent) }
+                if confirm {
+                    confirmed(intent, None, ids)
+                } else {
+                    intent_done(intent)
+                }
             }
             Command::RetrieveIntent(id) => Outcome::Read(self.intent(&id)?.json()),
             Command::UpdateIntent(id, fields) => intent_done(self.intent(&id)?.clone().updated(fields)),
@@ -92,12 +100,11 @@ impl World {
                 Outcome::Read(page.of("/v1/payment_intents", rows, PaymentIntent::json)?)
             }
             Command::SearchIntents(search) => {
-                let matches = |intent: &&PaymentIntent| {
-                    search.metadata.iter().all(|(name, value)| intent.metadata.get(name) == Some(value))
-                };
-                let mut found = self.intents.newest_first().filter(matches);
-                let data = found.by_ref().take(search.limit).map(PaymentIntent::json).collect();
-                Outcome::Read(search_result("/v1/payment_intents/search", data, found.next().is_some()))
+                let found = self
+                    .intents
+                    .newest_first()
+                    .filter(|intent| search.matches(&intent.metadata));
+                Outcome::Read(search.of("/v1/payment_intents/search", found.map(PaymentIntent::json)))
             }
         })
     }
@@ -123,16 +130,24 @@ impl World {
     }
 
     fn customer(&self, id: &str) -> Result<&Customer, ApiError> {
-        self.customers.get(id).ok_or_else(|| ApiError::missing_object("customer", id, "id"))
+        self.customers
+            .get(id)
+            .ok_or_else(|| ApiError::missing_object("customer", id, "id"))
     }
 
     fn living_customer(&self, id: &str) -> Result<&Customer, ApiError> {
         let customer = self.customer(id)?;
-        if customer.deleted { Err(ApiError::missing_object("customer", id, "id")) } else { Ok(customer) }
+        if customer.deleted {
+            Err(ApiError::missing_object("customer", id, "id"))
+        } else {
+            Ok(customer)
+        }
     }
 
     fn intent(&self, id: &str) -> Result<&PaymentIntent, ApiError> {
-        self.intents.get(id).ok_or_else(|| ApiError::missing_object("payment intent", id, "intent"))
+        self.intents
+            .get(id)
+            .ok_or_else(|| ApiError::missing_object("payment intent", id, "intent"))
     }
 }
 
@@ -160,7 +175,10 @@ struct Shelf<T> {
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self { objects: BTreeMap::new(), order: BTreeMap::new() }
+        Self {
+            objects: BTreeMap::new(),
+            order: BTreeMap::new(),
+        }
     }
 }
 

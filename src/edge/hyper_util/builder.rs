@@ -136,11 +136,7 @@ impl Builder {
         tcp.set_connect_timeout(Some(self.connect_timeout));
         let mut tls = self.tls_config.clone().unwrap_or_else(default_tls);
         if tls.alpn_protocols.is_empty() {
-            let offered: &[&[u8]] = if self.http2_only {
-                &[b"h2"]
-            } else {
-                &[b"h2", b"http/1.1"]
-            };
+            let offered: &[&[u8]] = if self.http2_only { &[b"h2"] } else { &[b"h2", b"http/1.1"] };
             tls.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
         }
         HttpsConnector::from((tcp, tls))

@@ -78,12 +78,7 @@ where
         }
         let mut request = Request::from_parts(head, body);
         let connection = capture_connection(&mut request);
-        ResponseFuture {
-            inner: self.inner.request(request),
-            connection,
-            proof,
-            done: false,
-        }
+        ResponseFuture { inner: self.inner.request(request), connection, proof, done: false }
     }
 }
 
@@ -175,19 +170,10 @@ mod tests {
         assert!(!needed(request(), Full::default()));
         assert!(!needed(request().header(CONTENT_LENGTH, "0"), form()));
         assert!(!needed(request().header(CONTENT_LENGTH, "x"), form()));
-        assert!(!needed(
-            request().header(CONTENT_LENGTH, "11").header(CONTENT_LENGTH, "0"),
-            form()
-        ));
+        assert!(!needed(request().header(CONTENT_LENGTH, "11").header(CONTENT_LENGTH, "0"), form()));
         assert!(!needed(request().header(TRANSFER_ENCODING, "gzip"), form()));
         assert!(!needed(request().version(Version::HTTP_10), form()));
-        for method in [
-            Method::GET,
-            Method::HEAD,
-            Method::DELETE,
-            Method::CONNECT,
-            Method::OPTIONS,
-        ] {
+        for method in [Method::GET, Method::HEAD, Method::DELETE, Method::CONNECT, Method::OPTIONS] {
             assert!(!needed(request().method(method), form()));
         }
     }

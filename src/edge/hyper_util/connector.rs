@@ -62,10 +62,7 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match ready!(self.0.as_mut().poll(cx)) {
             Ok(result) => result.map_err(ConnectError::new),
-            Err(elapsed) => Err(ConnectError {
-                kind: ConnectErrorKind::Timeout,
-                source: elapsed.into(),
-            }),
+            Err(elapsed) => Err(ConnectError { kind: ConnectErrorKind::Timeout, source: elapsed.into() }),
         })
     }
 }
@@ -231,10 +228,7 @@ where
     type Output = Result<T, ResolverError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project()
-            .0
-            .poll(cx)
-            .map_err(|error| ResolverError(error.into()))
+        self.project().0.poll(cx).map_err(|error| ResolverError(error.into()))
     }
 }
 

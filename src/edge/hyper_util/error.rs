@@ -48,9 +48,7 @@ impl ClientError {
                 failure
             };
         }
-        Self {
-            told: Told { failure, error },
-        }
+        Self { told: Told { failure, error } }
     }
 
     /// The error of hyper-util.
@@ -110,9 +108,7 @@ impl TransportError for legacy::Error {
         // `Connect` errors come from the connector or from the pool, before there is a connection that the request could
         // be given to (hyper-util `Client::connect_to`, `Client::one_connection_for`).
         if self.is_connect() {
-            let own = self
-                .source()
-                .and_then(|source| source.downcast_ref::<ConnectError>());
+            let own = self.source().and_then(|source| source.downcast_ref::<ConnectError>());
             return own.map_or(Failure::not_sent(FailureKind::Connect), TransportError::failure);
         }
         hyper_error(self).map_or(Failure::unknown(FailureKind::Other), of_hyper)
@@ -139,11 +135,7 @@ fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
 fn of_hyper(error: &hyper::Error) -> Failure {
     if error.is_user() {
         let body = error.source().is_some_and(|source| source.is::<TrackedError>());
-        return Failure::unknown(if body {
-            FailureKind::Body
-        } else {
-            FailureKind::Other
-        });
+        return Failure::unknown(if body { FailureKind::Body } else { FailureKind::Other });
     }
     // Made in four places, all of which still hold the whole request: a connection that is not ready (`try_send_request`
     // of http1 and http2), a queue dropped with the request in it (`dispatch::Envelope::drop`), and a request still
@@ -158,11 +150,7 @@ fn of_hyper(error: &hyper::Error) -> Failure {
     if let Some(error) = h2_error(error) {
         return of_h2(error);
     }
-    Failure::unknown(if error.is_parse() {
-        FailureKind::Protocol
-    } else {
-        FailureKind::Reset
-    })
+    Failure::unknown(if error.is_parse() { FailureKind::Protocol } else { FailureKind::Reset })
 }
 
 fn of_h2(error: &h2::Error) -> Failure {
@@ -200,9 +188,7 @@ fn is_remote_go_away(error: &legacy::Error) -> bool {
 
 /// Whether this error is one of a single HTTP/2 stream, on a connection that lives on.
 pub(super) fn is_stream_error(error: &legacy::Error) -> bool {
-    hyper_error(error)
-        .and_then(h2_error)
-        .is_some_and(h2::Error::is_reset)
+    hyper_error(error).and_then(h2_error).is_some_and(h2::Error::is_reset)
 }
 
 /// What is known about one link of an error chain. The caller stops at the first that is known.

@@ -101,9 +101,7 @@ fn post() -> Request<Full<Bytes>> {
 }
 
 fn post_to(uri: &str) -> Request<Full<Bytes>> {
-    Request::post(uri)
-        .body(Full::from("amount=1099"))
-        .expect("a request")
+    Request::post(uri).body(Full::from("amount=1099")).expect("a request")
 }
 
 /// A POST whose head is all of it.
@@ -140,23 +138,18 @@ async fn collect(response: Response<hyper::body::Incoming>) -> Bytes {
 async fn read_h1(io: &mut DuplexStream) {
     let mut seen = Vec::new();
     while !seen.ends_with(b"amount=1099") {
-        assert_ne!(
-            io.read_buf(&mut seen).await.expect("readable"),
-            0,
-            "closed before the request was read"
-        );
+        assert_ne!(io.read_buf(&mut seen).await.expect("readable"), 0, "closed before the request was read");
     }
 }
 
 async fn answer_h1(io: &mut DuplexStream) {
-    io.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-        .await
-        .expect("writable");
+    io.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.expect("writable");
 }
 
+/// Whether the other side closed, without another byte.
 async fn drained(io: &mut DuplexStream) -> bool {
     let mut rest = Vec::new();
-    io.read_to_end(&mut rest).await.is_ok()
+    io.read_to_end(&mut rest).await.is_ok() && rest.is_empty()
 }
 
 // === no connection ===
@@ -173,22 +166,13 @@ async fn a_refused_tcp_connection_has_sent_nothing() {
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_has_sent_nothing() {
-    let no_such_name = service_fn(|_| {
-        ready(Err::<std::vec::IntoIter<SocketAddr>, _>(io::Error::other(
-            "no such name",
-        )))
-    });
+    let no_such_name =
+        service_fn(|_| ready(Err::<std::vec::IntoIter<SocketAddr>, _>(io::Error::other("no such name"))));
     let builder = Builder::new();
     let https = builder.https(Resolver::new(no_such_name));
     let client = builder.build_with(https);
-    for uri in [
-        "http://api.stripe.invalid/v1/charges",
-        "https://api.stripe.invalid/v1/charges",
-    ] {
-        assert_eq!(
-            failure(&client, post_to(uri)).await,
-            Failure::not_sent(FailureKind::Dns)
-        );
+    for uri in ["http://api.stripe.invalid/v1/charges", "https://api.stripe.invalid/v1/charges"] {
+        assert_eq!(failure(&client, post_to(uri)).await, Failure::not_sent(FailureKind::Dns));
     }
 }
 
@@ -197,10 +181,7 @@ async fn the_connect_limit_is_one_limit_of_ten_seconds() {
     let hangs = service_fn(|_: Uri| std::future::pending::<Result<TokioIo<Pipe>, Infallible>>());
     let client = Builder::new().build_with(hangs);
     let began = crate::vocab::time::now();
-    assert_eq!(
-        failure(&client, post()).await,
-        Failure::not_sent(FailureKind::ConnectTimeout)
-    );
+    assert_eq!(failure(&client, post()).await, Failure::not_sent(FailureKind::ConnectTimeout));
     assert_eq!(crate::vocab::time::now() - began, Duration::from_secs(10));
 }
 
@@ -218,10 +199,9 @@ async fn a_tls_handshake_that_hangs_ends_at_the_connect_limit() {
 
 #[tokio::test]
 async fn a_server_without_tls_is_a_tls_failure_and_one_that_hangs_up_is_not() {
-    for (answer, kind) in [
-        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], FailureKind::Tls),
-        (&b""[..], FailureKind::Tcp),
-    ] {
+    for (answer, kind) in
+        [(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], FailureKind::Tls), (&b""[..], FailureKind::Tcp)]
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let port = listener.local_addr().expect("bound").port();
         let server = tokio::spawn(async move {
@@ -243,23 +223,30 @@ async fn a_server_without_tls_is_a_tls_failure_and_one_that_hangs_up_is_not() {
 async fn an_error_of_a_foreign_connector_is_a_connect_failure() {
     let fails = service_fn(|_: Uri| ready(Err::<TokioIo<Pipe>, BoxError>("no route".into())));
     let client = Builder::new().build_with(fails);
-    assert_eq!(
-        failure(&client, post()).await,
-        Failure::not_sent(FailureKind::Connect)
-    );
+    assert_eq!(failure(&client, post()).await, Failure::not_sent(FailureKind::Connect));
 }
 
 #[tokio::test]
 async fn a_request_that_no_connection_was_chosen_for_was_not_sent() {
     let (client, mut accepted) = over_memory(Builder::new());
-    let request = Request::get("/v1/charges")
-        .body(Full::<Bytes>::default())
-        .expect("a request");
-    assert_eq!(
-        failure(&client, request).await,
-        Failure::not_sent(FailureKind::Other)
-    );
+    let request = Request::get("/v1/charges").body(Full::<Bytes>::default()).expect("a request");
+    assert_eq!(failure(&client, request).await, Failure::not_sent(FailureKind::Other));
     assert!(accepted.try_recv().is_err());
+}
+
+/// It fails as HTTP does, before there is a connection to give the request to: only the pool's silence tells.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_talks_first_gets_no_request_even_one_without_content() {
+    for request in [post(), confirm()] {
+        let (client, mut accepted) = over_memory(Builder::new());
+        let server = async {
+            let mut io = accepted.recv().await.expect("a connection");
+            io.write_all(b"220 mail.test ESMTP\r\n").await.expect("writable");
+            assert!(drained(&mut io).await);
+        };
+        let (told, ()) = tokio::join!(failure(&client, request), server);
+        assert_eq!(told, Failure::not_sent(FailureKind::Reset));
+    }
 }
 
 // === sent, or not ===
@@ -317,10 +304,7 @@ async fn an_error_before_the_body_was_pulled_is_not_sent_by_proof() {
         let second = async {
             // After the settings of the server are known.
             tokio::time::sleep(Duration::from_millis(500)).await;
-            let proof = client.clone().call(post());
-            let error = proof.await.expect_err("no response");
-            println!("{:?}: {}", error.failure(), chain(&error));
-            error.failure()
+            failure(&client, post()).await
         };
         tokio::join!(first, second)
     };
@@ -372,15 +356,9 @@ async fn a_stream_that_the_remote_end_refuses_is_handed_back() {
     let refused = Failure::handed_back(FailureKind::StreamRefused);
     assert_eq!(failure(&client, post()).await, refused);
     assert_eq!(failure(&client, confirm()).await, refused);
-    assert_eq!(
-        failure(&client, post()).await,
-        Failure::unknown(FailureKind::Reset)
-    );
+    assert_eq!(failure(&client, post()).await, Failure::unknown(FailureKind::Reset));
     drop(client);
-    assert!(
-        server.await.expect("the server"),
-        "one connection for all: a reset is about one stream"
-    );
+    assert!(server.await.expect("the server"), "one connection for all: a reset is about one stream");
 }
 
 const HEADERS: u8 = 1;
@@ -390,9 +368,7 @@ const DATA_END: (u8, u8) = (0, 1);
 async fn go_away(mut io: DuplexStream, last: u32, code: u32, content: bool) -> DuplexStream {
     let mut preface = [0; 24];
     io.read_exact(&mut preface).await.expect("a preface");
-    io.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0])
-        .await
-        .expect("settings");
+    io.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("settings");
     loop {
         let mut head = [0; 9];
         io.read_exact(&mut head).await.expect("a frame");
@@ -443,10 +419,7 @@ async fn after_a_goaway_the_next_request_gets_a_connection_of_its_own() {
     });
     for _ in 0..2 {
         // `Canceled` would mean that the dying connection was chosen again.
-        assert_eq!(
-            failure(&client, post()).await,
-            Failure::handed_back(FailureKind::StreamRefused)
-        );
+        assert_eq!(failure(&client, post()).await, Failure::handed_back(FailureKind::StreamRefused));
     }
     server.await.expect("the server");
 }
@@ -472,16 +445,14 @@ impl Body for FailsAfter {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_body_proves_nothing_whatever_made_it_fail() {
-    for builder in [Builder::new(), h2()] {
+    let settings: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    for (builder, greeting) in [(Builder::new(), &b""[..]), (h2(), settings)] {
         let (client, mut accepted) = over_memory(builder);
         let body = FailsAfter(Some(Bytes::from("amount=1099")));
-        let request = Request::post("http://sim.test/v1/charges")
-            .body(body)
-            .expect("a request");
+        let request = Request::post("http://sim.test/v1/charges").body(body).expect("a request");
         let server = async {
             let mut io = accepted.recv().await.expect("a connection");
-            // Enough for HTTP/2 to go on; HTTP/1.1 does not read it before it fails.
-            let _ = io.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
+            io.write_all(greeting).await.expect("writable");
             io
         };
         let (told, _io) = tokio::join!(failure(&client, request), server);
@@ -616,9 +587,7 @@ async fn http2_resets_one_stream_takes_the_connection_out_and_lets_the_others_fi
     }
 
     // The second one finishes where it was.
-    respond_other
-        .send_response(Response::new(()), true)
-        .expect("open");
+    respond_other.send_response(Response::new(()), true).expect("open");
     tokio::select! {
         response = &mut other => { response.expect("a response"); }
         end = connection.accept() => panic!("{end:?}"),
@@ -645,11 +614,7 @@ async fn it_can_be_spawned_boxed_and_with_boxed_bodies() {
     let default = Builder::new().build::<Full<Bytes>>();
     let uri = "http://127.0.0.1:1/v1/charges";
     let result = tokio::spawn(async move { default.oneshot(post_to(uri)).await });
-    let error: BoxError = result
-        .await
-        .expect("no panic")
-        .expect_err("nothing listens there")
-        .into();
+    let error: BoxError = result.await.expect("no panic").expect_err("nothing listens there").into();
     assert_eq!(error.failure(), Failure::not_sent(FailureKind::Tcp));
 }
 
@@ -674,17 +639,11 @@ impl ResolverErrorSample {
             }),
             Duration::from_secs(1),
         );
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let error = runtime.block_on(async { connector.call(Uri::from_static("http://x/")).await });
         let error = error.expect_err("no such name");
         assert_eq!(error.kind(), ConnectErrorKind::Dns);
-        assert_eq!(
-            error.to_string(),
-            "the host name could not be resolved, nothing was sent"
-        );
+        assert_eq!(error.to_string(), "the host name could not be resolved, nothing was sent");
         Box::new(error)
     }
 }
@@ -709,8 +668,5 @@ fn no_debug_output_shows_a_request_or_a_key() {
     let client = Builder::new().build::<Empty<Bytes>>();
     assert_eq!(format!("{client:?}"), "Client { .. }");
     let shown = format!("{:?}", Builder::new());
-    assert!(
-        shown.contains("connect_timeout: 10s") && shown.contains("tls_config: None"),
-        "{shown}"
-    );
+    assert!(shown.contains("connect_timeout: 10s") && shown.contains("tls_config: None"), "{shown}");
 }

@@ -68,9 +68,7 @@ impl Operation {
     /// ```
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
-        let index = OPERATIONS[..COUNT]
-            .binary_search_by(|entry| entry.name.cmp(name))
-            .ok()?;
+        let index = OPERATIONS[..COUNT].binary_search_by(|entry| entry.name.cmp(name)).ok()?;
         u16::try_from(index).ok().map(Self)
     }
 

@@ -21,15 +21,9 @@ pub(super) fn routes() -> Vec<Route> {
     let mut routes: Vec<_> = include_str!("routes.tsv")
         .lines()
         .map(|line| match line.split('\t').collect::<Vec<_>>()[..] {
-            [method, template, _status, kind, host, tier, name, class] => Route {
-                method,
-                template,
-                kind,
-                host,
-                tier,
-                name,
-                class,
-            },
+            [method, template, _status, kind, host, tier, name, class] => {
+                Route { method, template, kind, host, tier, name, class }
+            }
             _ => panic!("not 8 columns: {line}"),
         })
         .collect();
@@ -54,15 +48,10 @@ impl Trie {
         let mut trie = Self::default();
         let root = trie.node();
         for (index, route) in routes.iter().enumerate() {
-            let segments = route
-                .template
-                .strip_prefix('/')
-                .expect("a template begins with a slash")
-                .split('/');
+            let segments =
+                route.template.strip_prefix('/').expect("a template begins with a slash").split('/');
             let end = segments.fold(root, |node, segment| trie.child(node, segment));
-            let method = ["GET", "POST", "DELETE"]
-                .iter()
-                .position(|&method| method == route.method);
+            let method = ["GET", "POST", "DELETE"].iter().position(|&method| method == route.method);
             let slot =
                 &mut trie.nodes[usize::from(end)].operations[method.expect("one of the three methods")];
             assert_eq!(*slot, NONE, "{} {} is there twice", route.method, route.template);
@@ -72,22 +61,14 @@ impl Trie {
     }
 
     fn node(&mut self) -> u16 {
-        self.nodes.push(TrieNode {
-            operations: [NONE; 3],
-            parameter: NONE,
-            literals: HashMap::new(),
-        });
+        self.nodes.push(TrieNode { operations: [NONE; 3], parameter: NONE, literals: HashMap::new() });
         (self.nodes.len() - 1) as u16
     }
 
     fn child(&mut self, from: u16, segment: &'static str) -> u16 {
         let parameter = segment.starts_with('{');
         let node = &self.nodes[usize::from(from)];
-        let there = if parameter {
-            node.parameter
-        } else {
-            *node.literals.get(segment).unwrap_or(&NONE)
-        };
+        let there = if parameter { node.parameter } else { *node.literals.get(segment).unwrap_or(&NONE) };
         if there != NONE {
             return there;
         }
@@ -120,11 +101,7 @@ fn generate() -> Result<String, std::fmt::Error> {
 
     writeln!(out, "/// How many operations there are, without `other`.")?;
     writeln!(out, "pub(super) const COUNT: usize = {};\n", routes.len())?;
-    writeln!(
-        out,
-        "/// The node of `/v1`.\npub(super) const V1: u16 = {};\n",
-        trie.nodes[0].literals["v1"]
-    )?;
+    writeln!(out, "/// The node of `/v1`.\npub(super) const V1: u16 = {};\n", trie.nodes[0].literals["v1"])?;
 
     let hosts = [
         ("API", "api.stripe.com"),
@@ -140,11 +117,7 @@ fn generate() -> Result<String, std::fmt::Error> {
     }
 
     writeln!(out, "\n/// By name, then the kinds of `other`.")?;
-    writeln!(
-        out,
-        "pub(super) static OPERATIONS: [Entry; COUNT + {}] = [",
-        OTHER.len()
-    )?;
+    writeln!(out, "pub(super) static OPERATIONS: [Entry; COUNT + {}] = [", OTHER.len())?;
     for route in &routes {
         let version = match route.template.split('/').nth(1) {
             Some("v1") => "One",
@@ -166,16 +139,8 @@ fn generate() -> Result<String, std::fmt::Error> {
             "meter" => "Meter",
             class => panic!("no such class: {class}"),
         };
-        let (host, _) = hosts
-            .iter()
-            .find(|(_, host)| *host == route.host)
-            .expect("a known host");
-        let Route {
-            method,
-            template,
-            name,
-            ..
-        } = route;
+        let (host, _) = hosts.iter().find(|(_, host)| *host == route.host).expect("a known host");
+        let Route { method, template, name, .. } = route;
         let row = if route.kind == "list" { "list" } else { "entry" };
         writeln!(
             out,
@@ -183,29 +148,19 @@ fn generate() -> Result<String, std::fmt::Error> {
         )?;
     }
     for (version, class) in OTHER {
-        writeln!(
-            out,
-            "    entry(None, API, {version}, {class}, Normal, \"other\", \"other\"),"
-        )?;
+        writeln!(out, "    entry(None, API, {version}, {class}, Normal, \"other\", \"other\"),")?;
     }
     writeln!(out, "];\n")?;
 
     writeln!(out, "/// The trie; it begins at 0.")?;
     writeln!(out, "pub(super) static NODES: [Node; {}] = [", trie.nodes.len())?;
     let or_none = |index: u16| {
-        if index == NONE {
-            "NONE".to_owned()
-        } else {
-            index.to_string()
-        }
+        if index == NONE { "NONE".to_owned() } else { index.to_string() }
     };
     for node in &trie.nodes {
         let [get, post, delete] = node.operations.map(or_none);
         let (parameter, literals) = (or_none(node.parameter), !node.literals.is_empty());
-        writeln!(
-            out,
-            "    node([{get}, {post}, {delete}], {parameter}, {literals}),"
-        )?;
+        writeln!(out, "    node([{get}, {post}, {delete}], {parameter}, {literals}),")?;
     }
     writeln!(out, "];\n")?;
 
@@ -217,16 +172,9 @@ fn generate() -> Result<String, std::fmt::Error> {
     writeln!(out, "];\n")?;
 
     let starts: Vec<_> = (0..=1 << BUCKET_BITS)
-        .map(|begin| {
-            trie.edges
-                .partition_point(|edge| bucket(edge) < begin)
-                .to_string()
-        })
+        .map(|begin| trie.edges.partition_point(|edge| bucket(edge) < begin).to_string())
         .collect();
-    writeln!(
-        out,
-        "/// Where in `EDGES` each bucket begins, and the last one ends."
-    )?;
+    writeln!(out, "/// Where in `EDGES` each bucket begins, and the last one ends.")?;
     writeln!(out, "pub(super) static BUCKETS: [u16; {}] = [", starts.len())?;
     for line in starts.chunks(20) {
         writeln!(out, "    {},", line.join(", "))?;

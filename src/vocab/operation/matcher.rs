@@ -45,11 +45,7 @@ fn descend(mut node: u16, method: usize, mut rest: &[u8]) -> Option<u16> {
     loop {
         let (segment, tail) = split(rest);
         let here = &NODES[usize::from(node)];
-        let literal = if here.literals {
-            follow(node, segment)
-        } else {
-            None
-        };
+        let literal = if here.literals { follow(node, segment) } else { None };
         node = match literal {
             // Both are possible: the literal wins if the rest of the path fits.
             Some(to) if here.parameter != NONE => {
@@ -88,9 +84,7 @@ fn split(path: &[u8]) -> (&[u8], Option<&[u8]>) {
 fn follow(from: u16, segment: &[u8]) -> Option<u16> {
     let bucket = bucket(from, segment)?;
     let edges = &EDGES[usize::from(BUCKETS[bucket])..usize::from(BUCKETS[bucket + 1])];
-    let edge = edges
-        .iter()
-        .find(|edge| edge.from == from && edge.literal.as_bytes() == segment)?;
+    let edge = edges.iter().find(|edge| edge.from == from && edge.literal.as_bytes() == segment)?;
     Some(edge.to)
 }
 

@@ -34,9 +34,7 @@ fn method(name: &str) -> Method {
 }
 
 fn fill(template: &str, id: &str) -> String {
-    let segments = template
-        .split('/')
-        .map(|segment| if segment.starts_with('{') { id } else { segment });
+    let segments = template.split('/').map(|segment| if segment.starts_with('{') { id } else { segment });
     segments.collect::<Vec<_>>().join("/")
 }
 
@@ -51,13 +49,8 @@ fn naive<'a>(routes: &'a [Route], method: &Method, path: &str) -> Option<&'a Rou
                 false => want == got,
             })
     };
-    let literals = |route: &&Route| {
-        route
-            .template
-            .split('/')
-            .map(|want| !want.starts_with('{'))
-            .collect::<Vec<_>>()
-    };
+    let literals =
+        |route: &&Route| route.template.split('/').map(|want| !want.starts_with('{')).collect::<Vec<_>>();
     routes.iter().filter(fits).max_by_key(literals)
 }
 
@@ -68,11 +61,7 @@ fn every_template_resolves_to_itself_whatever_its_ids() {
     for route in routes() {
         for id in IDS {
             let path = fill(route.template, id);
-            assert_eq!(
-                Operation::resolve(&method(route.method), &path).name(),
-                route.name,
-                "{path}"
-            );
+            assert_eq!(Operation::resolve(&method(route.method), &path).name(), route.name, "{path}");
         }
     }
 }
@@ -105,11 +94,7 @@ fn every_operation_is_what_its_route_says() {
             ("read", _) => (20, 75),
             _ => (30, 75),
         };
-        assert_eq!(
-            operation.attempt_timeout(),
-            Duration::from_secs(attempt),
-            "{operation}"
-        );
+        assert_eq!(operation.attempt_timeout(), Duration::from_secs(attempt), "{operation}");
         assert_eq!(operation.deadline(), Duration::from_secs(deadline), "{operation}");
     }
 }
@@ -122,24 +107,13 @@ fn all_yields_each_operation_once_and_in_order() {
     assert_eq!(names.len(), 670, "names are unique");
     assert!(all.is_sorted());
     assert!(all.is_sorted_by_key(|operation| operation.name()));
-    assert!(
-        all.iter()
-            .all(|&operation| Operation::new(operation.name()) == Some(operation))
-    );
+    assert!(all.iter().all(|&operation| Operation::new(operation.name()) == Some(operation)));
 }
 
 #[test]
 fn a_name_outside_the_table_is_no_operation() {
-    for name in [
-        "",
-        "other",
-        "charges",
-        "charges.create ",
-        "Charges.create",
-        "charges.ch_123",
-        "zzz",
-        "💳",
-    ] {
+    for name in ["", "other", "charges", "charges.create ", "Charges.create", "charges.ch_123", "zzz", "💳"]
+    {
         assert_eq!(Operation::new(name), None, "{name}");
     }
 }
@@ -165,11 +139,7 @@ fn the_trie_points_nowhere_outside_itself() {
     let node = |index: u16| usize::from(index) < NODES.len();
     for here in &NODES {
         assert!(here.parameter == NONE || node(here.parameter));
-        assert!(
-            here.operations
-                .iter()
-                .all(|&index| index == NONE || usize::from(index) < COUNT)
-        );
+        assert!(here.operations.iter().all(|&index| index == NONE || usize::from(index) < COUNT));
     }
     assert!(EDGES.iter().all(|edge| node(edge.from) && node(edge.to)));
     assert_eq!(BUCKETS.len(), (1 << BUCKET_BITS) + 1);
@@ -191,16 +161,8 @@ fn a_literal_wins_over_a_parameter_of_the_same_method_only() {
         (Method::POST, "/v1/customers/search", "customers.update"),
         (Method::DELETE, "/v1/customers/search", "customers.delete"),
         (Method::GET, "/v1/customers/searches", "customers.retrieve"),
-        (
-            Method::GET,
-            "/v1/customers/search/sources",
-            "customers.sources.list",
-        ),
-        (
-            Method::POST,
-            "/v1/invoices/create_preview",
-            "invoices.create_preview",
-        ),
+        (Method::GET, "/v1/customers/search/sources", "customers.sources.list"),
+        (Method::POST, "/v1/invoices/create_preview", "invoices.create_preview"),
         (Method::GET, "/v1/invoices/create_preview", "invoices.retrieve"),
         (Method::POST, "/v1/invoices/create_preview/pay", "invoices.pay"),
     ] {
@@ -298,14 +260,8 @@ fn other_has_the_version_of_its_path_and_the_class_of_its_method() {
 
 #[test]
 fn a_method_that_a_known_path_does_not_have_is_other() {
-    for method in [
-        Method::HEAD,
-        Method::PUT,
-        Method::PATCH,
-        Method::OPTIONS,
-        Method::TRACE,
-        Method::CONNECT,
-    ] {
+    for method in [Method::HEAD, Method::PUT, Method::PATCH, Method::OPTIONS, Method::TRACE, Method::CONNECT]
+    {
         for route in routes() {
             let other = Operation::resolve(&method, &fill(route.template, GENERATED_ID));
             assert_eq!((other.name(), other.class()), ("other", Class::Money));
@@ -328,29 +284,20 @@ fn kinds_of_other_are_equal_if_version_and_class_are() {
 fn an_operation_is_two_bytes_and_prints_its_name() {
     assert_eq!(size_of::<Operation>(), 2);
     let operation = Operation::new("refunds.create").expect("in the table");
-    assert_eq!(
-        format!("{operation} {operation:?} {operation:#?}"),
-        ["refunds.create"; 3].join(" ")
-    );
+    assert_eq!(format!("{operation} {operation:?} {operation:#?}"), ["refunds.create"; 3].join(" "));
     assert_eq!(format!("[{operation:>16}]"), "[  refunds.create]");
 }
 
 #[test]
 fn labels_are_the_words_of_the_design() {
-    assert_eq!(
-        [Class::Money, Class::Upload].map(Class::as_str),
-        ["money", "upload"]
-    );
+    assert_eq!([Class::Money, Class::Upload].map(Class::as_str), ["money", "upload"]);
     assert_eq!(
         [ApiVersion::V1, ApiVersion::V2, ApiVersion::Other].map(ApiVersion::as_str),
         ["v1", "v2", "other"]
     );
     let urgency = [Priority::Background, Priority::Normal, Priority::Critical];
     assert!(urgency.is_sorted());
-    assert_eq!(
-        urgency.map(|priority| priority.to_string()),
-        ["background", "normal", "critical"]
-    );
+    assert_eq!(urgency.map(|priority| priority.to_string()), ["background", "normal", "critical"]);
 }
 
 // === against a naive model ===
@@ -364,10 +311,7 @@ fn any_method() -> impl Strategy<Value = Method> {
 
 /// A segment: a literal of the table, an id, nothing, or anything.
 fn any_segment() -> impl Strategy<Value = String> {
-    let literals: BTreeSet<_> = routes()
-        .iter()
-        .flat_map(|route| route.template.split('/'))
-        .collect();
+    let literals: BTreeSet<_> = routes().iter().flat_map(|route| route.template.split('/')).collect();
     prop_oneof![
         4 => select(literals.into_iter().map(str::to_owned).collect::<Vec<_>>()),
         2 => select(IDS.map(str::to_owned).to_vec()),

@@ -1,0 +1,58 @@
+//! The log: every request that the server saw, in the order it saw them.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+
+use crate::{request::Head, script::Step};
+
+/// A request as the server saw it, and what became of it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Exchange {
+    /// The method.
+    pub method: Method,
+    /// The path, without the query.
+    pub path: String,
+    /// The order it was counted under.
+    pub order: String,
+    /// The `Idempotency-Key`, where there was one.
+    pub idempotency_key: Option<String>,
+    /// The body, as far as it was read.
+    pub body: Bytes,
+    /// Whether there was an `Authorization` header; its value is not kept.
+    pub authorized: bool,
+    /// When it arrived, by tokio's clock.
+    pub arrived: Instant,
+    /// The step of the script, or the fault drawn for it.
+    pub step: Step,
+    /// The status that was answered; `None` as long as there is none, and for good if the client was gone or the
+    /// connection lost.
+    pub status: Option<StatusCode>,
+    /// The id that Stripe gave it, whether or not the client ever learnt it.
+    pub request_id: String,
+    /// Whether its side effect was made, even if much later.
+    pub executed: bool,
+    /// Whether it was answered, or would have been, from the key store.
+    pub replayed: bool,
+}
+
+impl Exchange {
+    pub(crate) fn new(head: &Head, request_id: String, arrived: Instant) -> Self {
+        Self {
+            method: head.method.clone(),
+            path: head.path.clone(),
+            order: head.order(false).unwrap_or_default(),
+            idempotency_key: head.key.clone(),
+            body: Bytes::new(),
+            authorized: head.authorization,
+            arrived,
+            step: Step::Pass,
+            status: None,
+            request_id,
+            executed: false,
+            replayed: false,
+        }
+    }
+}

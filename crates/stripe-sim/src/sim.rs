@@ -1,0 +1,206 @@
+//! The handle of a simulator, and how one is set up.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::SystemTime,
+};
+
+use crate::{
+    clock::{Clock, DEFAULT_EPOCH},
+    engine::Engine,
+    faults::Faults,
+    ledger::Ledger,
+    limits::Limits,
+    log::Exchange,
+    script::Step,
+    service::SimService,
+    shared::Shared,
+};
+
+/// A simulated Stripe. Clones are handles of the same one.
+///
+/// It keeps every request and every object it ever saw: memory grows with the number of requests, as suits a tool for
+/// tests.
+#[derive(Clone)]
+pub struct Sim {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Sim {
+    /// A simulator with the defaults of [`Sim::builder`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Starts from the defaults: seed 0, the API keys `sk_test_sim` and `sk_live_sim`, the published limits, no faults.
+    pub fn builder() -> SimBuilder {
+        SimBuilder {
+            seed: 0,
+            accounts: Vec::new(),
+            limits: Limits::published(),
+            faults: Faults::none(),
+            epoch: SystemTime::UNIX_EPOCH + DEFAULT_EPOCH,
+        }
+    }
+
+    /// The in-process service.
+    #[must_use]
+    pub fn service(&self) -> SimService {
+        SimService::new(Arc::clone(&self.shared))
+    }
+
+    /// Stripe's clock.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// Scripts the requests of `order`: from now on its n-th request takes the n-th step, and what comes after them
+    /// passes. A scripted order draws no faults.
+    pub fn script(&self, order: &str, steps: impl IntoIterator<Item = Step>) {
+        self.shared.engine.with(|engine| engine.plan.script(order, steps));
+    }
+
+    /// Replaces the faults that are drawn for requests from now on.
+    pub fn faults(&self, faults: Faults) {
+        self.shared.engine.with(|engine| *engine.plan.faults() = faults);
+    }
+
+    /// Replaces the limits. What was used of the old ones stays used.
+    pub fn limits(&self, limits: Limits) {
+        self.shared.engine.with(|engine| engine.limits = limits);
+    }
+
+    /// Lets Stripe repair what [`Step::StoredServerError`] left behind: executed effects become visible.
+    pub fn settle(&self) {
+        self.shared.engine.with(Engine::settle);
+    }
+
+    /// What was executed so far, by order.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        self.shared.engine.with(|engine| engine.ledger.clone())
+    }
+
+    /// Every request seen so far, oldest first.
+    #[must_use]
+    pub fn log(&self) -> Vec<Exchange> {
+        self.shared.engine.with(|engine| engine.log.clone())
+    }
+
+    /// The requests of one order, oldest first.
+    #[must_use]
+    pub fn log_of(&self, order: &str) -> Vec<Exchange> {
+        self.shared.engine.with(|engine| {
+            engine
+                .log
+                .iter()
+                .filter(|seen| seen.order == order)
+                .cloned()
+                .collect()
+        })
+    }
+
+    /// Waits until every execution that a fault put off has landed.
+    pub async fn quiesce(&self) {
+        self.shared.quiesce().await;
+    }
+
+    /// How many exchanges are going on: calls of the service that have no response head yet, and executions that were
+    /// put off. A request that is both counts twice.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.shared.in_flight()
+    }
+
+    /// How many TCP connections the servers of this simulator have accepted so far.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Default for Sim {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sim")
+            .field("clock", self.clock())
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sets up a [`Sim`].
+#[derive(Clone)]
+#[must_use]
+pub struct SimBuilder {
+    seed: u64,
+    accounts: Vec<String>,
+    limits: Limits,
+    faults: Faults,
+    epoch: SystemTime,
+}
+
+impl SimBuilder {
+    /// What ids and drawn faults derive from.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Adds an account with this API key; `sk_live_…` and `rk_live_…` are of live mode, everything else is a sandbox.
+    /// The first account added replaces the two default ones.
+    pub fn account(mut self, api_key: impl Into<String>) -> Self {
+        self.accounts.push(api_key.into());
+        self
+    }
+
+    /// What the limiters allow.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Which faults are drawn.
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// What Stripe's clock shows at the start; 2026-01-01 by default.
+    pub fn epoch(mut self, epoch: SystemTime) -> Self {
+        self.epoch = epoch;
+        self
+    }
+
+    /// Builds it. Stripe's clock starts now, on the time of the tokio runtime that this is called in.
+    #[must_use]
+    pub fn build(self) -> Sim {
+        let mut accounts = self.accounts;
+        if accounts.is_empty() {
+            accounts = vec!["sk_test_sim".to_owned(), "sk_live_sim".to_owned()];
+        }
+        let engine = Engine::new(self.seed, accounts, self.limits, self.faults);
+        Sim {
+            shared: Arc::new(Shared::new(engine, Clock::starting_at(self.epoch))),
+        }
+    }
+}
+
+impl fmt::Debug for SimBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The accounts are API keys.
+        f.debug_struct("SimBuilder")
+            .field("seed", &self.seed)
+            .field("limits", &self.limits)
+            .field("faults", &self.faults)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,68 @@
+use std::time::Duration;
+
+use crate::vocab::{ConfigError, Problem, Setting};
+
+/// The settings of [`Classify`](super::Classify). See the [module docs](super).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassifyConfig {
+    pub(super) max_bytes: usize,
+    pub(super) max_time: Duration,
+}
+
+impl ClassifyConfig {
+    /// Starts at the defaults.
+    #[must_use]
+    pub fn builder() -> ClassifyBuilder {
+        ClassifyBuilder::default()
+    }
+}
+
+impl Default for ClassifyConfig {
+    fn default() -> Self {
+        Self { max_bytes: 64 * 1024, max_time: Duration::from_secs(1) }
+    }
+}
+
+/// Builds a [`ClassifyConfig`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClassifyBuilder {
+    config: ClassifyConfig,
+}
+
+impl ClassifyBuilder {
+    /// The largest error body that is read.
+    #[must_use]
+    pub const fn max_bytes(mut self, bytes: usize) -> Self {
+        self.config.max_bytes = bytes;
+        self
+    }
+
+    /// The longest time that is spent on reading it.
+    #[must_use]
+    pub const fn max_time(mut self, time: Duration) -> Self {
+        self.config.max_time = time;
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when more than 1 MiB is to be read: it is held in memory for every failed attempt under way.
+    pub fn build(self) -> Result<ClassifyConfig, ConfigError> {
+        let mut problems = Vec::new();
+        self.check(&mut problems);
+        ConfigError::unless_none(problems)?;
+        Ok(self.config)
+    }
+
+    pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        if self.config.max_bytes > 1024 * 1024 {
+            problems.push(Setting::new("max_bytes", self.config.max_bytes).must_be("at most 1048576"));
+        }
+    }
+
+    #[cfg(feature = "transport")]
+    pub(crate) const fn unchecked(self) -> ClassifyConfig {
+        self.config
+    }
+}

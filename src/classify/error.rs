@@ -1,0 +1,225 @@
+//! Stripe's error object, typed.
+
+use std::fmt;
+
+use http::Response;
+use serde_json::{Map, Value};
+
+/// The error that Stripe answered with, v1 or v2, from the body of a response.
+///
+/// All fields are optional: Stripe leaves out what does not apply, v2 errors may have no type, and a body may have come
+/// from something in between. `Debug` shows none of the texts, since Stripe's messages may quote what was sent; read
+/// them by their accessors.
+///
+/// (Source of the fields: Stripe's API reference, "Errors", and the error classes of its own libraries, 2026-11.)
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StripeError {
+    error_type: Option<Box<str>>,
+    code: Option<Box<str>>,
+    message: Option<Box<str>>,
+    user_message: Option<Box<str>>,
+    param: Option<Box<str>>,
+    doc_url: Option<Box<str>>,
+    request_log_url: Option<Box<str>>,
+    decline_code: Option<Box<str>>,
+    advice_code: Option<Box<str>>,
+    network_decline_code: Option<Box<str>>,
+    network_advice_code: Option<Box<str>>,
+    charge: Option<Box<str>>,
+    payment_method_type: Option<Box<str>>,
+    payment_intent: Option<RelatedObject>,
+    payment_method: Option<RelatedObject>,
+    setup_intent: Option<RelatedObject>,
+    source: Option<RelatedObject>,
+}
+
+/// Declares one accessor for each text field.
+macro_rules! texts {
+    ($($(#[doc = $doc:literal])+ $field:ident),+ $(,)?) => {
+        $(
+            $(#[doc = $doc])+
+            #[must_use]
+            pub fn $field(&self) -> Option<&str> {
+                self.$field.as_deref()
+            }
+        )+
+    };
+}
+
+impl StripeError {
+    /// The error in the extensions of a response, where [`Classify`](super::Classify) puts it.
+    #[must_use]
+    pub fn of<B>(response: &Response<B>) -> Option<&Self> {
+        response.extensions().get()
+    }
+
+    /// Reads an error body; `None` if it is not Stripe's: not JSON, or without an `error`.
+    ///
+    /// A field of another type than expected is left out rather than taken for a failure: the body is from the network,
+    /// and its head has said the most important thing already.
+    #[must_use]
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let Value::Object(mut body) = serde_json::from_slice(body).ok()? else { return None };
+        match body.remove("error")? {
+            Value::Object(error) => Some(Self::from_object(error)),
+            // OAuth: the code alone, and the message beside it.
+            Value::String(code) => {
+                let message = body.remove("error_description").and_then(text);
+                Some(Self { code: Some(code.into()), message, ..Self::default() })
+            }
+            _ => None,
+        }
+    }
+
+    fn from_object(mut error: Map<String, Value>) -> Self {
+        let mut text = |name: &str| error.remove(name).and_then(text);
+        Self {
+            error_type: text("type"),
+            code: text("code"),
+            message: text("message"),
+            user_message: text("user_message"),
+            param: text("param"),
+            doc_url: text("doc_url"),
+            request_log_url: text("request_log_url"),
+            decline_code: text("decline_code"),
+            advice_code: text("advice_code"),
+            network_decline_code: text("network_decline_code"),
+            network_advice_code: text("network_advice_code"),
+            charge: text("charge"),
+            payment_method_type: text("payment_method_type"),
+            payment_intent: error.remove("payment_intent").and_then(RelatedObject::read),
+            payment_method: error.remove("payment_method").and_then(RelatedObject::read),
+            setup_intent: error.remove("setup_intent").and_then(RelatedObject::read),
+            source: error.remove("source").and_then(RelatedObject::read),
+        }
+    }
+
+    texts! {
+        /// Stripe's `type`, as `card_error`. Too coarse to decide by.
+        error_type,
+        /// Stripe's `code`, as `card_declined`; of an OAuth error, its `error`.
+        code,
+        /// For developers. It may quote parameters of the request.
+        message,
+        /// For users; v2 only.
+        user_message,
+        /// The parameter that the error is about.
+        param,
+        /// Where the code is documented.
+        doc_url,
+        /// The request in Stripe's dashboard.
+        request_log_url,
+        /// Why the issuer declined.
+        decline_code,
+        /// What the issuer advises: `try_again_later`, `do_not_try_again` or `confirm_card_data`.
+        advice_code,
+        /// The card network's own code.
+        network_decline_code,
+        /// The card network's own advice.
+        network_advice_code,
+        /// The id of the failed charge.
+        charge,
+        /// The type of the payment method, as `card`.
+        payment_method_type,
+    }
+
+    /// The PaymentIntent that failed.
+    #[must_use]
+    pub const fn payment_intent(&self) -> Option<&RelatedObject> {
+        self.payment_intent.as_ref()
+    }
+
+    /// The payment method that failed.
+    #[must_use]
+    pub const fn payment_method(&self) -> Option<&RelatedObject> {
+        self.payment_method.as_ref()
+    }
+
+    /// The SetupIntent that failed.
+    #[must_use]
+    pub const fn setup_intent(&self) -> Option<&RelatedObject> {
+        self.setup_intent.as_ref()
+    }
+
+    /// The source that failed.
+    #[must_use]
+    pub const fn source(&self) -> Option<&RelatedObject> {
+        self.source.as_ref()
+    }
+}
+
+/// Codes only.
+impl fmt::Debug for StripeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StripeError")
+            .field("type", &self.error_type)
+            .field("code", &self.code)
+            .field("decline_code", &self.decline_code)
+            .field("advice_code", &self.advice_code)
+            .field("payment_intent", &self.payment_intent)
+            .field("setup_intent", &self.setup_intent)
+            .finish_non_exhaustive()
+    }
+}
+
+fn text(value: Value) -> Option<Box<str>> {
+    match value {
+        Value::String(text) => Some(text.into()),
+        _ => None,
+    }
+}
+
+/// An object that an error is about: its outline.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RelatedObject {
+    /// Its id.
+    pub id: Option<Box<str>>,
+    /// Its kind, as `payment_intent`.
+    pub object: Option<Box<str>>,
+    /// Its status, as `requires_payment_method`.
+    pub status: Option<Box<str>>,
+    /// The secret by which a browser may go on with it.
+    pub client_secret: Option<ClientSecret>,
+}
+
+impl RelatedObject {
+    /// Stripe sends the object, or its id alone.
+    fn read(value: Value) -> Option<Self> {
+        match value {
+            Value::String(id) => Some(Self { id: Some(id.into()), ..Self::default() }),
+            Value::Object(mut object) => {
+                let mut text = |name: &str| object.remove(name).and_then(text);
+                Some(Self {
+                    id: text("id"),
+                    object: text("object"),
+                    status: text("status"),
+                    client_secret: text("client_secret").map(ClientSecret),
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A secret that lets whoever has it confirm a payment. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientSecret(Box<str>);
+
+impl ClientSecret {
+    /// The secret itself. Keep it out of logs.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ClientSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientSecret(redacted)")
+    }
+}
+
+#[cfg(test)]
+mod tests;

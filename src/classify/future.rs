@@ -1,0 +1,168 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{Response, header::CONTENT_ENCODING, response::Parts};
+use http_body::Body;
+use pin_project::pin_project;
+use tokio::time::Sleep;
+
+use super::{ClassifyConfig, StripeError};
+use crate::vocab::{ReportHandle, StripeBody, body::Tail, report::Entered};
+
+/// The future of [`Classify`](super::Classify).
+#[pin_project]
+#[derive(Debug)]
+pub struct ResponseFuture<F, R: Body> {
+    #[pin]
+    inner: F,
+    reading: Option<Reading<R>>,
+    config: ClassifyConfig,
+    handle: ReportHandle,
+    entered: Option<Entered>,
+}
+
+impl<F, R: Body> ResponseFuture<F, R> {
+    pub(super) const fn new(
+        inner: F,
+        config: ClassifyConfig,
+        handle: ReportHandle,
+        entered: Entered,
+    ) -> Self {
+        Self { inner, reading: None, config, handle, entered: Some(entered) }
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F, R>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Body<Data = Bytes> + Unpin,
+{
+    type Output = Result<Response<StripeBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = match this.reading {
+            Some(reading) => ready!(reading.poll(this.config, this.handle, cx)),
+            None => match ready!(this.inner.poll(cx)) {
+                Ok(response) => {
+                    this.handle.answered(response.status(), response.headers());
+                    if response.status().as_u16() >= 400 {
+                        let reading = this.reading.insert(Reading::new(response));
+                        ready!(reading.poll(this.config, this.handle, cx))
+                    } else {
+                        response.map(|body| StripeBody::new(body, this.handle.deadline()))
+                    }
+                }
+                Err(error) => {
+                    this.entered.take().map(Entered::close);
+                    return Poll::Ready(Err(error));
+                }
+            },
+        };
+        this.handle.attach(&mut response);
+        this.entered.take().map(Entered::close);
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// An error body that is being read.
+struct Reading<R: Body> {
+    head: Option<Parts>,
+    first: Bytes,
+    more: BytesMut,
+    tail: Tail<R>,
+    /// Made only when a read has to wait.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl<R: Body<Data = Bytes> + Unpin> Reading<R> {
+    fn new(response: Response<R>) -> Self {
+        let (head, body) = response.into_parts();
+        Self {
+            head: Some(head),
+            first: Bytes::new(),
+            more: BytesMut::new(),
+            tail: Tail::Rest(body),
+            alarm: None,
+        }
+    }
+
+    fn poll(
+        &mut self,
+        config: &ClassifyConfig,
+        handle: &ReportHandle,
+        cx: &mut Context<'_>,
+    ) -> Poll<Response<StripeBody<R>>> {
+        ready!(self.poll_read(config, cx));
+        let Some(head) = self.head.take() else { return Poll::Pending };
+        let read = if self.more.is_empty() {
+            std::mem::take(&mut self.first)
+        } else {
+            std::mem::take(&mut self.more).freeze()
+        };
+        let tail = std::mem::replace(&mut self.tail, Tail::End);
+        let whole =
+            matches!(tail, Tail::End | Tail::Trailers(_)) && !head.headers.contains_key(CONTENT_ENCODING);
+        let error = if whole { StripeError::parse(&read) } else { None };
+        let mut response = Response::from_parts(head, StripeBody::resumed(read, tail, handle.deadline()));
+        if let Some(error) = error {
+            handle.refined(error.code(), error.error_type());
+            response.extensions_mut().insert(error);
+        }
+        Poll::Ready(response)
+    }
+
+    /// Reads until the body ends or fails, or a bound is reached.
+    fn poll_read(&mut self, config: &ClassifyConfig, cx: &mut Context<'_>) -> Poll<()> {
+        while let Tail::Rest(body) = &mut self.tail {
+            match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(None) => self.tail = Tail::End,
+                Poll::Ready(Some(Err(error))) => self.tail = Tail::Failed(error),
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => {
+                        self.push(data);
+                        if self.len() > config.max_bytes {
+                            return Poll::Ready(());
+                        }
+                    }
+                    Err(frame) => {
+                        if let Ok(trailers) = frame.into_trailers() {
+                            self.tail = Tail::Trailers(trailers);
+                        }
+                    }
+                },
+                Poll::Pending => {
+                    let alarm = || Box::pin(tokio::time::sleep(config.max_time));
+                    return self.alarm.get_or_insert_with(alarm).as_mut().poll(cx);
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn len(&self) -> usize {
+        self.first.len().max(self.more.len())
+    }
+
+    /// Most error bodies are one frame: that one is kept as it is, without a copy.
+    fn push(&mut self, data: Bytes) {
+        if self.first.is_empty() && self.more.is_empty() {
+            self.first = data;
+            return;
+        }
+        if self.more.is_empty() {
+            self.more.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.more.extend_from_slice(&data);
+    }
+}
+
+impl<R: Body> std::fmt::Debug for Reading<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reading").field("tail", &self.tail).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,120 @@
+use std::time::Duration;
+
+use crate::vocab::{ConfigError, IdempotencyKey, Problem, Setting, time::WallClock};
+
+/// How long Stripe is sure to remember a v1 key, and a v2 key. (Source: its API reference, and its API v2 overview.)
+const REMEMBERED_V1: Duration = Duration::from_secs(24 * 3_600);
+const REMEMBERED_V2: Duration = Duration::from_secs(30 * 86_400);
+
+/// The settings of [`Idempotency`](super::Idempotency). See the [module docs](super).
+#[derive(Clone, Debug)]
+pub struct IdempotencyConfig {
+    pub(super) prefix: Box<str>,
+    pub(super) max_age_v1: Duration,
+    pub(super) max_age_v2: Duration,
+    pub(super) wall_clock: WallClock,
+}
+
+impl IdempotencyConfig {
+    /// Starts at the defaults.
+    #[must_use]
+    pub fn builder() -> IdempotencyBuilder {
+        IdempotencyBuilder::default()
+    }
+}
+
+impl Default for IdempotencyConfig {
+    fn default() -> Self {
+        Self {
+            prefix: "ts".into(),
+            max_age_v1: Duration::from_secs(23 * 3_600),
+            max_age_v2: Duration::from_secs(29 * 86_400),
+            wall_clock: WallClock::SYSTEM,
+        }
+    }
+}
+
+/// Builds an [`IdempotencyConfig`].
+#[derive(Clone, Debug, Default)]
+pub struct IdempotencyBuilder {
+    config: IdempotencyConfig,
+}
+
+impl IdempotencyBuilder {
+    /// What generated keys begin with, so that one finds one's own in Stripe's logs.
+    #[must_use]
+    pub fn prefix(mut self, prefix: &str) -> Self {
+        self.config.prefix = prefix.into();
+        self
+    }
+
+    /// The age from which on a v1 key is refused.
+    #[must_use]
+    pub const fn max_age_v1(mut self, age: Duration) -> Self {
+        self.config.max_age_v1 = age;
+        self
+    }
+
+    /// The age from which on a v2 key is refused.
+    #[must_use]
+    pub const fn max_age_v2(mut self, age: Duration) -> Self {
+        self.config.max_age_v2 = age;
+        self
+    }
+
+    /// Where the time of day comes from, for the age of keys.
+    #[must_use]
+    pub fn wall_clock(mut self, clock: WallClock) -> Self {
+        self.config.wall_clock = clock;
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the prefix is not one to 64 printable ASCII characters without spaces, or when a key could be
+    /// sent that Stripe may have forgotten.
+    pub fn build(self) -> Result<IdempotencyConfig, ConfigError> {
+        let mut problems = Vec::new();
+        self.check(&mut problems);
+        ConfigError::unless_none(problems)?;
+        Ok(self.config)
+    }
+
+    pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        let config = &self.config;
+        let graphic = config.prefix.bytes().all(|byte| byte.is_ascii_graphic());
+        if IdempotencyKey::new(&config.prefix).is_err() || !graphic || config.prefix.len() > 64 {
+            problems.push(
+                Setting::new("prefix", format_args!("{:?}", config.prefix))
+                    .must_be("1 to 64 printable ASCII characters without spaces"),
+            );
+        }
+        for (name, age, remembered, rule) in [
+            (
+                "max_age_v1",
+                config.max_age_v1,
+                REMEMBERED_V1,
+                "less than the 86400s that stripe remembers a v1 key",
+            ),
+            (
+                "max_age_v2",
+                config.max_age_v2,
+                REMEMBERED_V2,
+                "less than the 2592000s that stripe remembers a v2 key",
+            ),
+        ] {
+            if age >= remembered {
+                problems.push(Setting::time(name, age).must_be(rule));
+            }
+            if age.is_zero() {
+                problems.push(Setting::time(name, age).must_be("more than zero"));
+            }
+        }
+    }
+
+    #[cfg(feature = "transport")]
+    pub(crate) fn unchecked(self) -> IdempotencyConfig {
+        self.config
+    }
+}

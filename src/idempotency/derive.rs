@@ -1,0 +1,76 @@
+//! Keys made of something: of the caller's ids, or of chance.
+
+use sha2::{Digest, Sha256};
+
+use crate::vocab::{IdempotencyKey, InvalidKey, Refusal};
+
+impl IdempotencyKey {
+    /// A key that is the same whenever it is derived from the same ids.
+    ///
+    /// `namespace` says what the call does, so that a capture and a refund of one order have different keys. Put nothing
+    /// into `parts` that may differ when the same order is tried again: no date, no counter of tries. The ids cannot be
+    /// read from the key.
+    ///
+    /// ```
+    /// use tower_stripe::IdempotencyKey;
+    ///
+    /// let key = IdempotencyKey::derive("capture", &["order-8812", "1"]);
+    /// assert_eq!(key, IdempotencyKey::derive("capture", &["order-8812", "1"]));
+    /// assert_ne!(key, IdempotencyKey::derive("refund", &["order-8812", "1"]));
+    /// assert_ne!(key, IdempotencyKey::derive("capture", &["order-88121", ""]));
+    /// ```
+    #[must_use]
+    pub fn derive(namespace: &str, parts: &[&str]) -> Self {
+        let mut hash = Sha256::new();
+        for part in std::iter::once(&namespace).chain(parts) {
+            // With its length, so that no two lists of parts run together to the same text.
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        let mut key = String::with_capacity(3 + 32);
+        key.push_str("dk_");
+        hex(&mut key, &hash.finalize()[..16]);
+        Self::new(key).expect("hexadecimal digits are a valid key")
+    }
+}
+
+/// A key of 128 random bits, which nobody used before.
+pub(super) fn generate(prefix: &str) -> Result<IdempotencyKey, Refusal> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|_| Refusal::NoRandomness)?;
+    let mut key = String::with_capacity(prefix.len() + 1 + 32);
+    key.push_str(prefix);
+    key.push('_');
+    hex(&mut key, &random);
+    Ok(IdempotencyKey::new(key).map_err(|invalid: InvalidKey| Refusal::InvalidKey(invalid))?.fresh())
+}
+
+fn hex(out: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 0xf] {
+            out.push(char::from_digit(u32::from(digit), 16).expect("four bits are a digit"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn generated_keys_never_repeat_and_have_128_bits() {
+        let keys: HashSet<_> = (0..100_000).map(|_| generate("ts").unwrap().as_str().to_owned()).collect();
+        assert_eq!(keys.len(), 100_000);
+        assert!(keys.iter().all(|key| key.len() == 35 && key.starts_with("ts_")));
+    }
+
+    #[test]
+    fn a_derived_key_stays_the_same_from_version_to_version() {
+        let key = IdempotencyKey::derive("capture", &["order-8812", "1"]);
+        assert_eq!(key.as_str(), EXPECTED);
+    }
+
+    const EXPECTED: &str = "dk_";
+}

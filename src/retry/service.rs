@@ -1,0 +1,102 @@
+use std::{
+    num::NonZeroU32,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower::Service;
+
+use super::{
+    ResponseFuture, RetryConfig,
+    backoff::Jitter,
+    budget::Budget,
+    engine::{Call, Engine},
+};
+use crate::vocab::{
+    AttemptTimeout, CallKind, Deadline, Refusal, Replay, ReportHandle, RetryLimit, TransportError, time,
+};
+
+/// Sends again what may be sent again. See the [module docs](super).
+#[derive(Clone, Debug)]
+pub struct Retry<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+/// What all clones share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) config: RetryConfig,
+    pub(super) engine: Engine,
+    pub(super) budget: Budget,
+    pub(super) jitter: Jitter,
+}
+
+impl Shared {
+    pub(super) fn new(config: RetryConfig) -> Self {
+        // Without randomness the jitter is still spread by where this landed in memory and when.
+        let seed = config.jitter_seed.unwrap_or_else(|| getrandom::u64().unwrap_or_else(|_| fallback_seed()));
+        Self {
+            engine: Engine::new(&config),
+            budget: Budget::new(config.budget, time::now()),
+            jitter: Jitter::seeded(seed),
+            config,
+        }
+    }
+}
+
+/// A seed that differs from process to process where the operating system has none to give.
+fn fallback_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}
+
+impl<S> Retry<S> {
+    pub(super) const fn new(inner: S, shared: Arc<Shared>) -> Self {
+        Self { inner, shared }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Retry<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: TransportError + From<Refusal>,
+    B: Replay,
+    R: Body,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, B, R>;
+
+    /// Always ready: each attempt waits for the inner service by itself.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let handle = ReportHandle::of(&mut request);
+        handle.take_over();
+        let operation = handle.operation(&request);
+        let now = time::now();
+        let config = &self.shared.config;
+        let deadline = handle.deadline_or(|| {
+            let intent = request.extensions().get::<Deadline>().copied();
+            let default = || Deadline::after(config.deadline.unwrap_or_else(|| operation.deadline()));
+            intent.unwrap_or_else(default).instant(now)
+        });
+        let max_attempts = match request.extensions().get::<RetryLimit>() {
+            Some(limit) => NonZeroU32::MIN.saturating_add(limit.retries()),
+            None => config.max_attempts,
+        };
+        let min_attempt = match request.extensions().get::<AttemptTimeout>() {
+            Some(intent) => config.min_attempt.min(intent.0),
+            None => config.min_attempt,
+        };
+        let kind = CallKind::of(&request, operation);
+        let call = Call { kind, max_attempts, replayable: false, deadline, min_attempt };
+        self.shared.budget.deposit(now);
+        ResponseFuture::new(self.inner.clone(), Arc::clone(&self.shared), handle, call, request)
+    }
+}

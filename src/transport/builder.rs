@@ -1,0 +1,131 @@
+use std::{sync::Arc, time::Duration};
+
+use super::{hosts::Hosts, service::TransportLayer};
+use crate::{
+    classify::ClassifyBuilder,
+    idempotency::IdempotencyBuilder,
+    retry::RetryBuilder,
+    timeout::TimeoutBuilder,
+    vocab::{ConfigError, Setting},
+};
+
+/// Builds a [`StripeTransport`](super::StripeTransport) layer by layer, from the defaults.
+///
+/// ```
+/// use std::{num::NonZeroU32, time::Duration};
+/// use tower::Layer;
+/// use tower_stripe::{StripeTransport, retry::RetryConfig};
+/// # let client = tower::service_fn(|_: http::Request<String>| async {
+/// #     Ok::<_, tower_stripe::BoxError>(http::Response::new(http_body_util::Empty::<bytes::Bytes>::new()))
+/// # });
+///
+/// let stripe = StripeTransport::builder()
+///     .retry(RetryConfig::builder().max_attempts(NonZeroU32::new(4).expect("not zero")))
+///     .attempt_timeout(Duration::from_secs(20))
+///     .deadline(Duration::from_secs(45))
+///     .allow_host("127.0.0.1")
+///     .build()?
+///     .layer(client);
+/// # let _: &dyn Send = &stripe;
+/// # Ok::<(), tower_stripe::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    idempotency: IdempotencyBuilder,
+    retry: RetryBuilder,
+    timeout: TimeoutBuilder,
+    classify: ClassifyBuilder,
+    hosts: Hosts,
+}
+
+impl Builder {
+    /// The settings of [`idempotency`](crate::idempotency).
+    #[must_use]
+    pub fn idempotency(mut self, settings: IdempotencyBuilder) -> Self {
+        self.idempotency = settings;
+        self
+    }
+
+    /// The settings of [`retry`](crate::retry).
+    #[must_use]
+    pub fn retry(mut self, settings: RetryBuilder) -> Self {
+        self.retry = settings;
+        self
+    }
+
+    /// The settings of [`classify`](crate::classify).
+    #[must_use]
+    pub const fn classify(mut self, settings: ClassifyBuilder) -> Self {
+        self.classify = settings;
+        self
+    }
+
+    /// The limit of every attempt, whatever the operation. Default: by the operation, 20 to 120 s.
+    #[must_use]
+    pub const fn attempt_timeout(mut self, limit: Duration) -> Self {
+        self.timeout = self.timeout.attempt(limit);
+        self
+    }
+
+    /// The limit of the whole call, whatever the operation. Default: 75 s, uploads 300 s.
+    #[must_use]
+    pub const fn deadline(mut self, limit: Duration) -> Self {
+        self.timeout = self.timeout.deadline(limit);
+        self
+    }
+
+    /// Admits a host that is not Stripe's, as a simulator or a proxy. Plain http is still allowed only to loopback.
+    #[must_use]
+    pub fn allow_host(mut self, host: &str) -> Self {
+        self.hosts.allow(host);
+        self
+    }
+
+    /// Checks all settings, each by itself and against each other.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem at once.
+    pub fn build(self) -> Result<TransportLayer, ConfigError> {
+        let Self { idempotency, mut retry, timeout, classify, hosts } = self;
+        let mut problems = Vec::new();
+        idempotency.check(&mut problems);
+        retry.check(&mut problems);
+        timeout.check(&mut problems);
+        classify.check(&mut problems);
+        hosts.check_settings(&mut problems);
+        let timeout = timeout.unchecked();
+        if let (Some(of_retry), Some(deadline)) = (retry.deadline_is_set(), timeout.deadline)
+            && of_retry != deadline
+        {
+            problems.push(
+                Setting::time("retry.deadline", of_retry)
+                    .must_be_towards("equal to", Setting::time("deadline", deadline)),
+            );
+        }
+        let deadline = timeout.deadline.or(retry.deadline_is_set());
+        if let (Some(attempt), Some(deadline), None) = (timeout.attempt, deadline, timeout.deadline)
+            && attempt > deadline
+        {
+            problems.push(
+                Setting::time("attempt_timeout", attempt)
+                    .must_be_towards("at most", Setting::time("retry.deadline", deadline)),
+            );
+        }
+        ConfigError::unless_none(problems)?;
+
+        // Retry owns the deadline, and must know how little time an attempt can do with.
+        if let Some(deadline) = timeout.deadline {
+            retry = retry.deadline(deadline);
+        }
+        if let Some(attempt) = timeout.attempt {
+            retry = retry.at_most_min_attempt(attempt);
+        }
+        Ok(TransportLayer::new(
+            Arc::new(hosts),
+            idempotency.unchecked(),
+            retry.unchecked(),
+            timeout,
+            classify.unchecked(),
+        ))
+    }
+}

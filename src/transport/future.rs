@@ -1,0 +1,92 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use pin_project::pin_project;
+use tower::Service;
+
+use super::service::Call;
+use crate::vocab::{Error, Replay, ReportHandle, StripeBody, TransportError};
+
+/// The future of [`StripeTransport`](super::StripeTransport).
+#[pin_project]
+pub struct ResponseFuture<S, B, R>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: TransportError,
+    B: Replay,
+    R: Body<Data = Bytes> + Unpin,
+{
+    #[pin]
+    state: State<<Call<S> as Service<Request<B>>>::Future, S::Error>,
+}
+
+#[pin_project(project = StateProj)]
+enum State<F, E> {
+    Refused(Option<Error<E>>),
+    Calling {
+        #[pin]
+        inner: F,
+        handle: ReportHandle,
+    },
+}
+
+impl<S, B, R> ResponseFuture<S, B, R>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: TransportError,
+    B: Replay,
+    R: Body<Data = Bytes> + Unpin,
+{
+    pub(super) const fn refused(error: Error<S::Error>) -> Self {
+        Self { state: State::Refused(Some(error)) }
+    }
+
+    pub(super) const fn calling(
+        inner: <Call<S> as Service<Request<B>>>::Future,
+        handle: ReportHandle,
+    ) -> Self {
+        Self { state: State::Calling { inner, handle } }
+    }
+}
+
+impl<S, B, R> Future for ResponseFuture<S, B, R>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: TransportError,
+    B: Replay,
+    R: Body<Data = Bytes> + Unpin,
+{
+    type Output = Result<Response<StripeBody<R>>, Error<S::Error>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Refused(error) => match error.take() {
+                Some(error) => Poll::Ready(Err(error)),
+                None => Poll::Pending,
+            },
+            StateProj::Calling { inner, handle } => {
+                let result = ready!(inner.poll(cx));
+                Poll::Ready(result.map_err(|error| error.with_report(handle.clone())))
+            }
+        }
+    }
+}
+
+impl<S, B, R> fmt::Debug for ResponseFuture<S, B, R>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: TransportError,
+    B: Replay,
+    R: Body<Data = Bytes> + Unpin,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

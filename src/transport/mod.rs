@@ -1,0 +1,67 @@
+//! The full stack: the one place that knows the order of the layers.
+//!
+//! # What
+//! [`StripeTransport`] wraps an HTTP client. From the outside in:
+//!
+//! ```text
+//! hosts          refuse what is not for Stripe
+//! idempotency    inject the key, check it                        once per call
+//! retry          keep a copy, own deadline and budget
+//! ───────────────────────────────────────────────────────────────────────────────
+//! timeout        limit the attempt                               once per attempt
+//! request id     Request-Id → report
+//! classify       status, headers, error body → outcome
+//! edge           what the client's error proves → report
+//! ```
+//!
+//! # Why this order
+//! The key is outside of retry: all attempts of a call share it. The time limit of an attempt is inside of retry, so that
+//! waits do not count against it. Classification is inside of the time limit, so that an error body that never ends
+//! cannot hang a call. The edge is innermost, because only there the client's own error type is known.
+//!
+//! # When not
+//! If something above or below retries as well; turn that off. The client must not follow redirects either: a redirected
+//! POST would leave for another host with the API key.
+//!
+//! # Example
+//! ```no_run
+//! use bytes::Bytes;
+//! use http_body_util::Full;
+//! use tower_stripe::{BoxError, IdempotencyKey, ResponseExt, StripeTransport, edge::hyper_util};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! # let key = "sk_test_123";
+//! let stripe = StripeTransport::new(hyper_util::Builder::new().build::<Full<Bytes>>());
+//!
+//! let request = http::Request::post("https://api.stripe.com/v1/payment_intents")
+//!     .header("authorization", format!("Bearer {key}"))
+//!     .header("content-type", "application/x-www-form-urlencoded")
+//!     .extension(IdempotencyKey::derive("pay", &["order-8812"]))
+//!     .body(Full::from("amount=1099&currency=usd"))?;
+//! match stripe.send(request).await {
+//!     Ok(response) => println!("{} {:?}", response.status(), response.request_id()),
+//!     Err(error) => println!("{error}: {}", error.advice()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Defaults
+//! Those of the layers, together; see their modules. Hosts: `api`, `files`, `connect` and `meter-events` at `stripe.com`,
+//! by https.
+//!
+//! # How it refuses
+//! With [`Refusal::HostNotAllowed`](crate::Refusal::HostNotAllowed) and [`PlainHttp`](crate::Refusal::PlainHttp), and as
+//! its layers do. Every error carries the report of its call.
+
+mod builder;
+mod future;
+mod hosts;
+mod service;
+
+pub use self::{
+    builder::Builder,
+    future::ResponseFuture,
+    service::{StripeTransport, TransportLayer},
+};
