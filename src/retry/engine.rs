@@ -54,6 +54,17 @@ impl Progress {
     }
 }
 
+/// An attempt that has ended, and what is known around it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended<'a> {
+    pub(super) attempt: &'a Attempt,
+    /// How long the server asked to wait.
+    pub(super) retry_after: Option<Duration>,
+    /// The certainty of the call, this attempt included.
+    pub(super) certainty: Certainty,
+    pub(super) now: Instant,
+}
+
 /// What to do after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
@@ -95,23 +106,18 @@ impl Engine {
         Self { ordinary: config.ordinary, limiter: config.limiter, max_retry_after: config.max_retry_after }
     }
 
-    /// Decides after `attempt`, which ended at `now`.
-    ///
-    /// `retry_after` is what the server asked for; `before` the certainty of the call before this attempt; `draw` a
-    /// random number.
+    /// Decides what comes after an attempt. `draw` is a random number.
     pub(super) fn decide(
         &self,
         call: &Call,
         progress: &mut Progress,
-        attempt: &Attempt,
-        retry_after: Option<Duration>,
-        before: Certainty,
-        now: Instant,
+        ended: Ended<'_>,
         draw: u64,
     ) -> Decision {
+        let Ended { attempt, retry_after, now, .. } = ended;
         let stop = |why| Decision::Stop { why, retry_in: retry_after };
         if attempt.outcome == Outcome::Refused {
-            return self.after_refusal(call, progress, attempt, before, now, draw);
+            return self.after_refusal(call, progress, ended, draw);
         }
         let wish = wish(call.kind, progress, attempt);
         if let Wish::Stop(why) = wish {
@@ -147,17 +153,11 @@ impl Engine {
 
     /// A refusal of our own costs nothing. It is waited out only if money may have moved: then giving up would leave a
     /// question that one more attempt can answer.
-    fn after_refusal(
-        &self,
-        call: &Call,
-        progress: &mut Progress,
-        attempt: &Attempt,
-        before: Certainty,
-        now: Instant,
-        draw: u64,
-    ) -> Decision {
+    fn after_refusal(&self, call: &Call, progress: &mut Progress, ended: Ended<'_>, draw: u64) -> Decision {
+        let Ended { attempt, certainty, now, .. } = ended;
         let stop = Decision::Stop { why: Stop::Refused, retry_in: attempt.retry_in };
-        let Some(hint) = attempt.retry_in.filter(|_| before == Certainty::Unknown && call.replayable) else {
+        let Some(hint) = attempt.retry_in.filter(|_| certainty == Certainty::Unknown && call.replayable)
+        else {
             return stop;
         };
         progress.refusals = progress.refusals.saturating_add(1);

@@ -15,7 +15,7 @@ use tower::Service;
 
 use super::{
     drain::Drain,
-    engine::{Call, Decision, Progress},
+    engine::{Call, Decision, Ended, Progress},
     retry_after,
     service::Shared,
 };
@@ -47,6 +47,10 @@ struct CallContext<B> {
 }
 
 #[pin_project(project = StateProj, project_replace = StateOwn)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the common one, and a box would cost every call"
+)]
 enum State<F, B, R> {
     /// Waits for the inner service to be ready; the alarm is set only if it is not at once.
     Ready {
@@ -218,17 +222,9 @@ impl<B> CallContext<B> {
             Ok(response) => retry_after::parse(response.headers(), || shared.config.wall_clock.now()),
             Err(_) => None,
         };
-        // A refusal leaves the certainty of the call as it was, so that after it is that before it.
-        let before = self.handle.certainty();
-        let decision = shared.engine.decide(
-            &self.call,
-            &mut self.progress,
-            attempt,
-            retry_after,
-            before,
-            now,
-            shared.jitter.draw(),
-        );
+        let certainty = self.handle.certainty();
+        let ended = Ended { attempt, retry_after, certainty, now };
+        let decision = shared.engine.decide(&self.call, &mut self.progress, ended, shared.jitter.draw());
         let (wait, purpose, costs) = match decision {
             Decision::Stop { why, retry_in } => {
                 self.stopped(why, retry_in);
@@ -248,7 +244,7 @@ impl<B> CallContext<B> {
         self.handle.waited(wait);
         tracing::debug!(
             outcome = attempt.outcome.as_str(),
-            certainty = before.as_str(),
+            certainty = certainty.as_str(),
             wait_ms = wait.as_millis() as u64,
             "sending again"
         );

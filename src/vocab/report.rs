@@ -261,7 +261,7 @@ impl ReportHandle {
 
     /// Reads the last attempt, closed or open.
     pub fn last_attempt<R>(&self, read: impl FnOnce(&Attempt) -> R) -> Option<R> {
-        self.0.state.with(|state| state.latest().map(|attempt| read(attempt)))
+        self.0.state.with(|state| state.latest().map(read))
     }
 
     /// How many attempts were made on the wire.
@@ -470,7 +470,7 @@ impl State {
         if attempt.is_unheard() && ended == End::Returned {
             attempt.lost();
         }
-        State::prove(&mut attempt, self.proof.take().as_ref());
+        Self::prove(&mut attempt, self.proof.take().as_ref());
         attempt.took = time::now().saturating_duration_since(attempt.began);
         if let Some(kind) = self.kind {
             self.standing.observe(kind, &attempt);

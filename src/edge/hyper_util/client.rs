@@ -117,6 +117,13 @@ impl ResponseFuture {
         }
     }
 
+    /// The pool does not tell, but its connections show it.
+    #[cfg(test)]
+    pub(super) fn poisoned(&self) -> bool {
+        let connection = self.connection.connection_metadata();
+        connection.as_ref().is_some_and(|connection| format!("{connection:?}").contains("poisoned: true"))
+    }
+
     #[cold]
     fn fail(&self, error: legacy::Error) -> ClientError {
         // One stream that was reset says nothing about the others. After any other error the connection is going away:

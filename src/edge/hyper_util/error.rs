@@ -123,16 +123,13 @@ fn hyper_error(error: &legacy::Error) -> Option<&hyper::Error> {
     error.source()?.downcast_ref()
 }
 
-/// The HTTP/2 error of this request. A failed body's error is excluded, as it may be one of another connection.
 fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
-    if error.is_user() {
-        return None;
-    }
     error.source()?.downcast_ref()
 }
 
 /// For an error of the request itself: hyper-util made it from what the connection answered to this request.
 fn of_hyper(error: &hyper::Error) -> Failure {
+    // First of all: what made a body fail may be an error of another connection, and looks like one of this.
     if error.is_user() {
         let body = error.source().is_some_and(|source| source.is::<TrackedError>());
         return Failure::unknown(if body { FailureKind::Body } else { FailureKind::Other });

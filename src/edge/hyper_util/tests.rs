@@ -230,8 +230,13 @@ async fn an_error_of_a_foreign_connector_is_a_connect_failure() {
 async fn a_request_that_no_connection_was_chosen_for_was_not_sent() {
     let (client, mut accepted) = over_memory(Builder::new());
     let request = Request::get("/v1/charges").body(Full::<Bytes>::default()).expect("a request");
-    assert_eq!(failure(&client, request).await, Failure::not_sent(FailureKind::Other));
+    let error = client.clone().oneshot(request).await.expect_err("no host");
+    assert_eq!(error.failure(), Failure::not_sent(FailureKind::Other));
+    assert_eq!(error.get_ref().failure(), Failure::unknown(FailureKind::Other));
     assert!(accepted.try_recv().is_err());
+    // Only the client knows that; it is not lost in a box.
+    let boxed: BoxError = error.into();
+    assert_eq!(boxed.failure(), Failure::not_sent(FailureKind::Other));
 }
 
 /// It fails as HTTP does, before there is a connection to give the request to: only the pool's silence tells.
@@ -410,6 +415,16 @@ async fn a_remote_end_that_goes_away_hands_back_what_it_has_not_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_failed_is_out_before_the_pool_notices() {
+    let (mut client, mut accepted) = over_memory(h2());
+    let mut waiting = client.call(post());
+    let server = async { go_away(accepted.recv().await.expect("a connection"), 0, 0, true).await };
+    let (result, _io) = tokio::join!(&mut waiting, server);
+    result.expect_err("no response");
+    assert!(waiting.poisoned());
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_goaway_the_next_request_gets_a_connection_of_its_own() {
     let (client, mut accepted) = over_memory(h2());
     let server = tokio::spawn(async move {
@@ -458,6 +473,34 @@ async fn a_failed_body_proves_nothing_whatever_made_it_fail() {
         let (told, _io) = tokio::join!(failure(&client, request), server);
         assert_eq!(told, Failure::unknown(FailureKind::Body));
     }
+}
+
+/// With a client of hyper-util's own, the failed body's error stands where an error of the connection would.
+#[tokio::test]
+async fn a_body_that_fails_with_a_refused_stream_of_another_exchange_proves_nothing() {
+    let (ours, theirs) = tokio::io::duplex(1024);
+    tokio::spawn(async move {
+        let mut server = h2::server::handshake(theirs).await.expect("http/2");
+        let (_, mut respond) = server.accept().await.expect("a request").expect("a stream");
+        respond.send_reset(h2::Reason::REFUSED_STREAM);
+        let _ = std::future::poll_fn(|cx| server.poll_closed(cx)).await;
+    });
+    let (mut other, connection) = h2::client::handshake(ours).await.expect("http/2");
+    tokio::spawn(connection);
+    let (response, _) = other.send_request(Request::new(()), true).expect("open");
+    let refused = response.await.expect_err("refused");
+    assert!(refused.is_remote() && refused.reason() == Some(h2::Reason::REFUSED_STREAM));
+
+    let (sender, mut accepted) = mpsc::unbounded_channel();
+    let builder = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new());
+    let client = builder.build(Dial(sender));
+    let refused = futures_util::stream::iter([Err::<Frame<Bytes>, _>(refused)]);
+    let body = http_body_util::StreamBody::new(refused);
+    let request = Request::post("http://sim.test/v1/charges").body(body).expect("a request");
+    let (result, _io) = tokio::join!(client.request(request), accepted.recv());
+    let error = result.expect_err("no response");
+    assert!(error.source().and_then(StdError::source).is_some_and(|source| source.is::<h2::Error>()));
+    assert_eq!(error.failure().certainty, Certainty::Unknown);
 }
 
 // === the rotation ===
