@@ -40,13 +40,7 @@ impl Answer {
     /// JSON that is already bytes.
     pub(crate) fn stored(status: StatusCode, body: Bytes) -> Self {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-        Self {
-            status,
-            headers,
-            body,
-            stripes: true,
-            replayed: false,
-        }
+        Self { status, headers, body, stripes: true, replayed: false }
     }
 
     /// With a header more. A value that no header can have came from the request and is left out.

@@ -52,18 +52,12 @@ impl ApiError {
     }
 
     pub(crate) fn lock_timeout() -> Self {
-        Self::invalid(
-            StatusCode::TOO_MANY_REQUESTS,
-            "another request holds the lock on this object",
-        )
-        .code("lock_timeout")
+        Self::invalid(StatusCode::TOO_MANY_REQUESTS, "another request holds the lock on this object")
+            .code("lock_timeout")
     }
 
     pub(crate) fn unauthorized() -> Self {
-        Self::invalid(
-            StatusCode::UNAUTHORIZED,
-            "no account has the API key of this request",
-        )
+        Self::invalid(StatusCode::UNAUTHORIZED, "no account has the API key of this request")
     }
 
     pub(crate) fn no_credential() -> Self {
@@ -71,11 +65,8 @@ impl ApiError {
     }
 
     pub(crate) fn key_in_use() -> Self {
-        Self::invalid(
-            StatusCode::CONFLICT,
-            "the first request with this idempotency key is still executing",
-        )
-        .code("idempotency_key_in_use")
+        Self::invalid(StatusCode::CONFLICT, "the first request with this idempotency key is still executing")
+            .code("idempotency_key_in_use")
     }
 
     pub(crate) fn conflict() -> Self {
@@ -106,17 +97,11 @@ impl ApiError {
     }
 
     pub(crate) fn not_a_form() -> Self {
-        Self::invalid(
-            StatusCode::BAD_REQUEST,
-            "v1 takes form-encoded parameters, this body says it is JSON",
-        )
+        Self::invalid(StatusCode::BAD_REQUEST, "v1 takes form-encoded parameters, this body says it is JSON")
     }
 
     pub(crate) fn no_such_route(method: &str, path: &str) -> Self {
-        Self::invalid(
-            StatusCode::NOT_FOUND,
-            format!("the simulator does not know {method} {path}"),
-        )
+        Self::invalid(StatusCode::NOT_FOUND, format!("the simulator does not know {method} {path}"))
     }
 
     /// The object that the path names does not exist.
@@ -128,45 +113,29 @@ impl ApiError {
 
     /// An object that a parameter names does not exist.
     pub(crate) fn missing_reference(what: &str, id: &str, param: &str) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            ..Self::missing_object(what, id, param)
-        }
+        Self { status: StatusCode::BAD_REQUEST, ..Self::missing_object(what, id, param) }
     }
 
     pub(crate) fn missing_parameter(name: &str) -> Self {
-        Self::invalid(
-            StatusCode::BAD_REQUEST,
-            format!("the parameter {name} is required"),
-        )
-        .code("parameter_missing")
-        .param(name)
+        Self::invalid(StatusCode::BAD_REQUEST, format!("the parameter {name} is required"))
+            .code("parameter_missing")
+            .param(name)
     }
 
     pub(crate) fn empty_parameter(name: &str) -> Self {
-        Self::invalid(
-            StatusCode::BAD_REQUEST,
-            format!("the parameter {name} must not be empty"),
-        )
-        .code("parameter_invalid_empty")
-        .param(name)
+        Self::invalid(StatusCode::BAD_REQUEST, format!("the parameter {name} must not be empty"))
+            .code("parameter_invalid_empty")
+            .param(name)
     }
 
     pub(crate) fn not_an_integer(name: &str, rule: &str) -> Self {
-        Self::invalid(
-            StatusCode::BAD_REQUEST,
-            format!("the parameter {name} must be {rule}"),
-        )
-        .code("parameter_invalid_integer")
-        .param(name)
+        Self::invalid(StatusCode::BAD_REQUEST, format!("the parameter {name} must be {rule}"))
+            .code("parameter_invalid_integer")
+            .param(name)
     }
 
     pub(crate) fn bad_parameter(name: &str, rule: &str) -> Self {
-        Self::invalid(
-            StatusCode::BAD_REQUEST,
-            format!("the parameter {name} must be {rule}"),
-        )
-        .param(name)
+        Self::invalid(StatusCode::BAD_REQUEST, format!("the parameter {name} must be {rule}")).param(name)
     }
 
     pub(crate) fn unexpected_state(doing: &str, state: &str) -> Self {

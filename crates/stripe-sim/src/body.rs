@@ -31,27 +31,15 @@ enum End {
 
 impl SimBody {
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self {
-            announced: length(&bytes),
-            rest: bytes,
-            end: End::Whole,
-        }
+        Self { announced: length(&bytes), rest: bytes, end: End::Whole }
     }
 
     pub(crate) fn cut(bytes: Bytes) -> Self {
-        Self {
-            announced: length(&bytes),
-            rest: half(bytes),
-            end: End::Cut(false),
-        }
+        Self { announced: length(&bytes), rest: half(bytes), end: End::Cut(false) }
     }
 
     pub(crate) fn stalling(bytes: Bytes, limit: Duration) -> Self {
-        Self {
-            announced: length(&bytes),
-            rest: half(bytes),
-            end: End::Stall(limit, None),
-        }
+        Self { announced: length(&bytes), rest: half(bytes), end: End::Stall(limit, None) }
     }
 }
 
@@ -80,12 +68,7 @@ impl Body for SimBody {
             }
             End::Stall(limit, timer) => {
                 let limit = *limit;
-                ready!(
-                    timer
-                        .get_or_insert_with(|| Box::pin(sleep(limit)))
-                        .as_mut()
-                        .poll(cx)
-                );
+                ready!(timer.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx));
                 Fault::F4Stall
             }
         };
@@ -105,9 +88,7 @@ impl Body for SimBody {
 
 impl fmt::Debug for SimBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimBody")
-            .field("announced", &self.announced)
-            .finish_non_exhaustive()
+        f.debug_struct("SimBody").field("announced", &self.announced).finish_non_exhaustive()
     }
 }
 

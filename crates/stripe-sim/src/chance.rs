@@ -63,10 +63,7 @@ pub(crate) struct Ids {
 
 impl Ids {
     pub(crate) fn new(seed: u64) -> Self {
-        Self {
-            seed: mix(seed),
-            next: 0,
-        }
+        Self { seed: mix(seed), next: 0 }
     }
 
     /// A fresh `req_…`.
@@ -83,11 +80,7 @@ impl Ids {
         const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
         self.next += 1;
         // Eleven digits hold all 64 bits of a bijection of the counter: two ids never meet.
-        let mut words = [
-            mix(self.seed ^ self.next),
-            mix(self.seed.wrapping_add(mix(self.next))),
-            0,
-        ];
+        let mut words = [mix(self.seed ^ self.next), mix(self.seed.wrapping_add(mix(self.next))), 0];
         words[2] = mix(words[1]);
         let digits = words.into_iter().flat_map(|mut word| {
             (0..11).map(move |_| {
@@ -119,9 +112,7 @@ mod tests {
 
     #[test]
     fn units_are_spread_evenly() {
-        let hits = (0..10_000)
-            .filter(|nth| Draws::of(7, "order", *nth).unit() < 0.3)
-            .count();
+        let hits = (0..10_000).filter(|nth| Draws::of(7, "order", *nth).unit() < 0.3).count();
         assert!((2_800..3_200).contains(&hits), "{hits} of 10000");
     }
 
@@ -139,9 +130,7 @@ mod tests {
     fn ids_never_repeat_and_repeat_by_seed() {
         let ids = |seed| {
             let mut ids = Ids::new(seed);
-            (0..5_000)
-                .map(|_| ids.request())
-                .collect::<std::collections::BTreeSet<_>>()
+            (0..5_000).map(|_| ids.request()).collect::<std::collections::BTreeSet<_>>()
         };
         assert_eq!(ids(1).len(), 5_000);
         assert_eq!(ids(1), ids(1));

@@ -26,11 +26,7 @@ pub struct Clock {
 
 impl Clock {
     pub(crate) fn starting_at(epoch: SystemTime) -> Self {
-        Self {
-            start: tick(),
-            epoch,
-            offset: Arc::new(AtomicI64::new(0)),
-        }
+        Self { start: tick(), epoch, offset: Arc::new(AtomicI64::new(0)) }
     }
 
     /// Stripe's time of day: what `created` is stamped with and what keys age by.
@@ -40,11 +36,7 @@ impl Clock {
         let offset = self.offset.load(Ordering::SeqCst);
         let moved = Duration::from_nanos(offset.unsigned_abs());
         let ahead = self.epoch.checked_add(elapsed).unwrap_or(self.epoch);
-        let shifted = if offset < 0 {
-            ahead.checked_sub(moved)
-        } else {
-            ahead.checked_add(moved)
-        };
+        let shifted = if offset < 0 { ahead.checked_sub(moved) } else { ahead.checked_add(moved) };
         shifted.unwrap_or(ahead)
     }
 
@@ -68,17 +60,13 @@ impl Clock {
         // The update never declines, so there is no failure to report.
         let _ = self
             .offset
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |offset| {
-                Some(offset.saturating_add(by))
-            });
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |offset| Some(offset.saturating_add(by)));
     }
 }
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Clock")
-            .field("unix_seconds", &self.unix_seconds())
-            .finish()
+        f.debug_struct("Clock").field("unix_seconds", &self.unix_seconds()).finish()
     }
 }
 
@@ -93,9 +81,7 @@ pub(crate) fn tick() -> Instant {
 
 /// Seconds since 1970, zero for anything before.
 pub(crate) fn unix_seconds(moment: SystemTime) -> u64 {
-    moment
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |age| age.as_secs())
+    moment.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs())
 }
 
 fn nanos(duration: Duration) -> i64 {

@@ -92,19 +92,13 @@ impl Command {
 impl CustomerFields {
     fn read(form: &Form) -> Self {
         let text = |name| form.get(name).map(|value| (name, value.to_owned()));
-        Self {
-            texts: CUSTOMER_TEXTS.into_iter().filter_map(text).collect(),
-            metadata: metadata(form),
-        }
+        Self { texts: CUSTOMER_TEXTS.into_iter().filter_map(text).collect(), metadata: metadata(form) }
     }
 }
 
 impl IntentFields {
     fn read(form: &Form) -> Self {
-        Self {
-            description: form.get("description").map(str::to_owned),
-            metadata: metadata(form),
-        }
+        Self { description: form.get("description").map(str::to_owned), metadata: metadata(form) }
     }
 }
 
@@ -113,10 +107,7 @@ impl NewIntent {
         let amount = match required(form, "amount")?.parse() {
             Ok(amount @ 1..=99_999_999) => amount,
             _ => {
-                return Err(ApiError::not_an_integer(
-                    "amount",
-                    "an integer from 1 to 99999999",
-                ));
+                return Err(ApiError::not_an_integer("amount", "an integer from 1 to 99999999"));
             }
         };
         let currency = required(form, "currency")?.to_ascii_lowercase();
@@ -133,14 +124,7 @@ impl NewIntent {
             return Err(ApiError::missing_parameter("payment_method"));
         }
         let customer = form.get("customer").map(str::to_owned);
-        Ok(Self {
-            amount,
-            currency,
-            customer,
-            method,
-            confirm,
-            fields: IntentFields::read(form),
-        })
+        Ok(Self { amount, currency, customer, method, confirm, fields: IntentFields::read(form) })
     }
 }
 
@@ -149,16 +133,10 @@ impl Method {
         if let Some(name) = form.get("payment_method") {
             let verdict = card::by_name(name)
                 .ok_or_else(|| ApiError::missing_reference("payment method", name, "payment_method"))?;
-            return Ok(Some(Self {
-                id: Some(name.to_owned()),
-                verdict,
-            }));
+            return Ok(Some(Self { id: Some(name.to_owned()), verdict }));
         }
         let number = form.get("payment_method_data[card][number]");
-        Ok(number.map(|number| Self {
-            id: None,
-            verdict: card::by_number(number),
-        }))
+        Ok(number.map(|number| Self { id: None, verdict: card::by_number(number) }))
     }
 }
 
@@ -171,7 +149,5 @@ fn required<'a>(form: &'a Form, name: &str) -> Result<&'a str, ApiError> {
 }
 
 fn metadata(form: &Form) -> BTreeMap<String, String> {
-    form.members("metadata")
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    form.members("metadata").map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

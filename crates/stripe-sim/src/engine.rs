@@ -102,10 +102,7 @@ impl Engine {
     pub(crate) fn arrive(&mut self, head: &Head, at: Instant) -> Visit {
         let request_id = self.ids.request();
         self.log.push(Exchange::new(head, request_id.clone(), at));
-        Visit {
-            number: self.log.len() - 1,
-            request_id,
-        }
+        Visit { number: self.log.len() - 1, request_id }
     }
 
     /// Decides which step a request of `order` takes.
@@ -170,14 +167,7 @@ impl Engine {
         match self.admitted(request, route, now) {
             Ok((command, scope, key)) => {
                 let (order, version) = (request.order.clone(), head.version.clone());
-                Gate::Executing(Box::new(Execution {
-                    command,
-                    scope,
-                    key,
-                    slot,
-                    order,
-                    version,
-                }))
+                Gate::Executing(Box::new(Execution { command, scope, key, slot, order, version }))
             }
             Err(answer) => {
                 self.limiter.release(slot);
@@ -206,10 +196,7 @@ impl Engine {
         if key.is_empty() || key.len() > LONGEST_KEY {
             return Err(refuse(ApiError::key_malformed()));
         }
-        let scoped = ScopedKey {
-            scope: scope.clone(),
-            key: key.to_owned(),
-        };
+        let scoped = ScopedKey { scope: scope.clone(), key: key.to_owned() };
         let answer = match self.keys.begin(&scoped, &request.fingerprint(), now) {
             Begin::Execute => return Ok((command, scope, Some(scoped))),
             Begin::Replay(stored) => Box::new(replay(stored)),
@@ -223,10 +210,7 @@ impl Engine {
         let credential = head.credential.as_ref().ok_or_else(ApiError::no_credential)?;
         let account = self.accounts.iter().position(|known| known == credential);
         let account = account.ok_or_else(ApiError::unauthorized)?;
-        Ok(Scope {
-            account,
-            connected: head.connected.clone(),
-        })
+        Ok(Scope { account, connected: head.connected.clone() })
     }
 
     /// Executes a request that came through the gates.
@@ -237,19 +221,9 @@ impl Engine {
         course: Course,
         now: SystemTime,
     ) -> Answer {
-        let Execution {
-            command,
-            scope,
-            key,
-            slot,
-            order,
-            version,
-        } = execution;
+        let Execution { command, scope, key, slot, order, version } = execution;
         self.limiter.release(slot);
-        let live = self
-            .accounts
-            .get(scope.account)
-            .is_some_and(|credential| is_live(credential));
+        let live = self.accounts.get(scope.account).is_some_and(|credential| is_live(credential));
         let world = self.worlds.entry(scope).or_insert_with(|| World::new(live));
         let (outcome, breaks) = match course {
             Course::BreaksDown { executed: false } => (None, true),
@@ -261,11 +235,7 @@ impl Engine {
         let mut executed = false;
         let mut stored = true;
         let mut put = |change| {
-            if breaks {
-                world.hide(change)
-            } else {
-                world.apply(change)
-            }
+            if breaks { world.hide(change) } else { world.apply(change) }
         };
         let smooth = match outcome {
             None => None,
@@ -296,14 +266,7 @@ impl Engine {
             answer = answer.with(IDEMPOTENCY_KEY, &key.key);
             if stored {
                 let (status, body) = (answer.status, answer.body.clone());
-                self.keys.finish(
-                    &key,
-                    Stored {
-                        status,
-                        body,
-                        original_request: visit.request_id.clone(),
-                    },
-                );
+                self.keys.finish(&key, Stored { status, body, original_request: visit.request_id.clone() });
                 answer = bound(answer, &visit.request_id);
             } else {
                 self.keys.abandon(&key);
@@ -322,22 +285,12 @@ impl Engine {
 
 /// An answer out of the key store.
 fn replay(stored: Stored) -> Answer {
-    let answer = bound(
-        Answer::stored(stored.status, stored.body),
-        &stored.original_request,
-    );
-    Answer {
-        replayed: true,
-        ..answer.with(IDEMPOTENT_REPLAYED, "true")
-    }
+    let answer = bound(Answer::stored(stored.status, stored.body), &stored.original_request);
+    Answer { replayed: true, ..answer.with(IDEMPOTENT_REPLAYED, "true") }
 }
 
 /// The headers of an answer that is final for its key. Stripe says so with `Stripe-Should-Retry`, except on a 500.
 fn bound(answer: Answer, original_request: &str) -> Answer {
     let answer = answer.with(ORIGINAL_REQUEST, original_request);
-    if answer.status.is_server_error() {
-        answer
-    } else {
-        answer.with(SHOULD_RETRY, "false")
-    }
+    if answer.status.is_server_error() { answer } else { answer.with(SHOULD_RETRY, "false") }
 }

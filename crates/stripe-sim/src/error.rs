@@ -25,19 +25,11 @@ pub enum SimErrorKind {
 
 impl SimError {
     pub(crate) fn connect(body_pulled: bool) -> Self {
-        Self {
-            fault: Fault::F0,
-            kind: SimErrorKind::Connect,
-            body_pulled,
-        }
+        Self { fault: Fault::F0, kind: SimErrorKind::Connect, body_pulled }
     }
 
     pub(crate) fn reset(fault: Fault, body_pulled: bool) -> Self {
-        Self {
-            fault,
-            kind: SimErrorKind::Reset,
-            body_pulled,
-        }
+        Self { fault, kind: SimErrorKind::Reset, body_pulled }
     }
 
     /// The fault that did it. A body that failed on the client's side, or never ended, counts as [`Fault::F1`].

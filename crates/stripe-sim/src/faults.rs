@@ -93,16 +93,8 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::F0,
-        Self::F1,
-        Self::F2,
-        Self::F3,
-        Self::F4Cut,
-        Self::F4Stall,
-        Self::F5,
-        Self::Slow,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::F0, Self::F1, Self::F2, Self::F3, Self::F4Cut, Self::F4Stall, Self::F5, Self::Slow];
 }
 
 /// How often requests fail, and how.
@@ -117,7 +109,7 @@ impl FaultKind {
 /// ```
 /// use stripe_sim::{FaultKind, Faults};
 ///
-/// // Three requests in ten fail; half of those after they were executed.
+/// // Three requests in ten fail; half of those are executed and lose their answer.
 /// let faults = Faults::probability(0.3).weight(FaultKind::F3, 7);
 /// # let _ = faults;
 /// ```
@@ -195,33 +187,23 @@ impl Faults {
         }
         let total = self.weights.iter().copied().map(u64::from).sum();
         let mut ticket = draws.below(total);
-        let kind = self
-            .weights
-            .into_iter()
-            .zip(FaultKind::ALL)
-            .find_map(|(weight, kind)| {
-                let weight = u64::from(weight);
-                if ticket < weight {
-                    return Some(kind);
-                }
-                ticket -= weight;
-                None
-            })?;
+        let kind = self.weights.into_iter().zip(FaultKind::ALL).find_map(|(weight, kind)| {
+            let weight = u64::from(weight);
+            if ticket < weight {
+                return Some(kind);
+            }
+            ticket -= weight;
+            None
+        })?;
         Some(match kind {
             FaultKind::F0 => Fault::F0,
-            FaultKind::F1 => Fault::F1 {
-                pulled: usize::from(draws.below(2) == 1),
-            },
+            FaultKind::F1 => Fault::F1 { pulled: usize::from(draws.below(2) == 1) },
             FaultKind::F2 => Fault::F2,
             FaultKind::F3 => Fault::F3,
             FaultKind::F4Cut => Fault::F4Cut,
             FaultKind::F4Stall => Fault::F4Stall,
-            FaultKind::F5 => Fault::F5 {
-                delay: draws.within(&self.late),
-            },
-            FaultKind::Slow => Fault::Slow {
-                delay: draws.within(&self.slow),
-            },
+            FaultKind::F5 => Fault::F5 { delay: draws.within(&self.late) },
+            FaultKind::Slow => Fault::Slow { delay: draws.within(&self.slow) },
         })
     }
 }
@@ -241,11 +223,7 @@ mod tests {
     #[test]
     fn the_same_seed_draws_the_same_faults() {
         let faults = Faults::probability(0.5);
-        let run = |seed| {
-            (0..200)
-                .map(|nth| faults.draw(seed, "order", nth))
-                .collect::<Vec<_>>()
-        };
+        let run = |seed| (0..200).map(|nth| faults.draw(seed, "order", nth)).collect::<Vec<_>>();
         assert_eq!(run(1), run(1));
         assert_ne!(run(1), run(2));
     }
@@ -253,16 +231,10 @@ mod tests {
     #[test]
     fn every_fault_comes_up_and_none_without_probability() {
         let always = Faults::probability(1.0);
-        let drawn: BTreeSet<_> = (0..400)
-            .filter_map(|nth| always.draw(3, "o", nth))
-            .map(Fault::kind)
-            .collect();
+        let drawn: BTreeSet<_> =
+            (0..400).filter_map(|nth| always.draw(3, "o", nth)).map(Fault::kind).collect();
         assert_eq!(drawn, BTreeSet::from(FaultKind::ALL));
-        for never in [
-            Faults::none(),
-            Faults::probability(f64::NAN),
-            Faults::probability(-1.0),
-        ] {
+        for never in [Faults::none(), Faults::probability(f64::NAN), Faults::probability(-1.0)] {
             assert!((0..400).all(|nth| never.draw(3, "o", nth).is_none()));
         }
     }
@@ -281,9 +253,7 @@ mod tests {
         let range = Duration::from_secs(2)..=Duration::from_secs(3);
         let faults = Faults::probability(1.0).only(FaultKind::F5).late(range.clone());
         for nth in 0..100 {
-            let Some(Fault::F5 { delay }) = faults.draw(1, "o", nth) else {
-                panic!("only F5 has a weight")
-            };
+            let Some(Fault::F5 { delay }) = faults.draw(1, "o", nth) else { panic!("only F5 has a weight") };
             assert!(range.contains(&delay));
         }
     }

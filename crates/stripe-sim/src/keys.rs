@@ -2,7 +2,8 @@
 //!
 //! It stores the status and body of the first request whose execution began, whatever they were, and answers every
 //! later request with the same key from there. Whoever refuses a request before execution calls [`KeyStore::abandon`]:
-//! nothing is stored then, and the key stays usable.
+//! nothing is stored then, and the key stays usable. Other parameters are a mismatch even while the first request still
+//! executes.
 
 use std::{
     collections::BTreeMap,
@@ -73,11 +74,7 @@ impl KeyStore {
                 None => Begin::InUse,
             };
         }
-        let entry = Entry {
-            first_used: now,
-            fingerprint: fingerprint.to_owned(),
-            result: None,
-        };
+        let entry = Entry { first_used: now, fingerprint: fingerprint.to_owned(), result: None };
         self.entries.insert(key.clone(), entry);
         Begin::Execute
     }
@@ -111,21 +108,11 @@ mod tests {
     use super::*;
 
     fn key(name: &str) -> ScopedKey {
-        ScopedKey {
-            scope: Scope {
-                account: 0,
-                connected: None,
-            },
-            key: name.to_owned(),
-        }
+        ScopedKey { scope: Scope { account: 0, connected: None }, key: name.to_owned() }
     }
 
     fn stored(request: &str) -> Stored {
-        Stored {
-            status: StatusCode::OK,
-            body: Bytes::from("{}"),
-            original_request: request.to_owned(),
-        }
+        Stored { status: StatusCode::OK, body: Bytes::from("{}"), original_request: request.to_owned() }
     }
 
     #[test]
@@ -143,24 +130,12 @@ mod tests {
     fn scopes_do_not_share_keys() {
         let mut keys = KeyStore::default();
         let scopes = [
-            Scope {
-                account: 0,
-                connected: None,
-            },
-            Scope {
-                account: 1,
-                connected: None,
-            },
-            Scope {
-                account: 0,
-                connected: Some("acct_1".to_owned()),
-            },
+            Scope { account: 0, connected: None },
+            Scope { account: 1, connected: None },
+            Scope { account: 0, connected: Some("acct_1".to_owned()) },
         ];
         for scope in scopes {
-            let key = ScopedKey {
-                scope,
-                key: "k".to_owned(),
-            };
+            let key = ScopedKey { scope, key: "k".to_owned() };
             assert_eq!(keys.begin(&key, "a", SystemTime::UNIX_EPOCH), Begin::Execute);
         }
     }

@@ -32,27 +32,19 @@ impl Ledger {
 
     /// Every order that was executed or declined, sorted, with its executions.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.orders
-            .iter()
-            .map(|(order, entry)| (order.as_str(), entry.executions))
+        self.orders.iter().map(|(order, entry)| (order.as_str(), entry.executions))
     }
 
     /// The orders that were executed more than once: what must never happen.
     #[must_use]
     pub fn charged_twice(&self) -> Vec<&str> {
-        self.iter()
-            .filter(|(_, executions)| *executions > 1)
-            .map(|(order, _)| order)
-            .collect()
+        self.iter().filter(|(_, executions)| *executions > 1).map(|(order, _)| order).collect()
     }
 
     /// The orders that were executed at least once.
     #[must_use]
     pub fn executed_orders(&self) -> Vec<&str> {
-        self.iter()
-            .filter(|(_, executions)| *executions > 0)
-            .map(|(order, _)| order)
-            .collect()
+        self.iter().filter(|(_, executions)| *executions > 0).map(|(order, _)| order).collect()
     }
 
     /// Executions of all orders together.

@@ -56,30 +56,16 @@ impl Limiter {
     pub(crate) fn admit(&mut self, limits: &Limits, ask: Ask<'_>, now: SystemTime) -> Result<Slot, Reason> {
         let account = self.accounts.entry(ask.credential.to_owned()).or_default();
         let endpoint = account.endpoints.entry(ask.endpoint).or_default();
-        let global_rate = if ask.live {
-            limits.live_rate
-        } else {
-            limits.sandbox_rate
-        };
-        let endpoint_rate = if ask.search {
-            limits.search_rate
-        } else {
-            limits.endpoint_rate
-        };
+        let global_rate = if ask.live { limits.live_rate } else { limits.sandbox_rate };
+        let endpoint_rate = if ask.search { limits.search_rate } else { limits.endpoint_rate };
 
-        if limits
-            .global_concurrency
-            .is_some_and(|most| account.in_progress >= most)
-        {
+        if limits.global_concurrency.is_some_and(|most| account.in_progress >= most) {
             return Err(Reason::GlobalConcurrency);
         }
         if !account.bucket.has_token(global_rate, now) {
             return Err(Reason::GlobalRate);
         }
-        if limits
-            .endpoint_concurrency
-            .is_some_and(|most| endpoint.in_progress >= most)
-        {
+        if limits.endpoint_concurrency.is_some_and(|most| endpoint.in_progress >= most) {
             return Err(Reason::EndpointConcurrency);
         }
         if !endpoint.bucket.has_token(endpoint_rate, now) {
@@ -97,10 +83,7 @@ impl Limiter {
         endpoint.bucket.spend(endpoint_rate);
         account.in_progress += 1;
         endpoint.in_progress += 1;
-        Ok(Slot {
-            credential: ask.credential.to_owned(),
-            endpoint: ask.endpoint,
-        })
+        Ok(Slot { credential: ask.credential.to_owned(), endpoint: ask.endpoint })
     }
 
     /// Ends the request that holds `slot`.
@@ -129,14 +112,9 @@ impl Bucket {
         let level = match self.level {
             None => full,
             // A clock that was set back refills nothing, and starts counting from where it is now.
-            Some((level, at)) => full.min(
-                level
-                    + now
-                        .duration_since(at)
-                        .unwrap_or_default()
-                        .as_nanos()
-                        .saturating_mul(rate),
-            ),
+            Some((level, at)) => {
+                full.min(level + now.duration_since(at).unwrap_or_default().as_nanos().saturating_mul(rate))
+            }
         };
         self.level = Some((level, now));
         level >= TOKEN
@@ -162,10 +140,7 @@ mod tests {
     };
 
     fn admitted(limiter: &mut Limiter, limits: &Limits, ask: Ask<'_>, times: u32, now: SystemTime) -> u32 {
-        (0..times)
-            .map(|_| limiter.admit(limits, ask, now))
-            .filter(|slot| slot.is_ok())
-            .count() as u32
+        (0..times).map(|_| limiter.admit(limits, ask, now)).filter(|slot| slot.is_ok()).count() as u32
     }
 
     #[test]
@@ -174,18 +149,9 @@ mod tests {
         let mut limiter = Limiter::default();
         let start = SystemTime::UNIX_EPOCH;
         assert_eq!(admitted(&mut limiter, &limits, ASK, 10, start), 5);
-        assert_eq!(
-            admitted(&mut limiter, &limits, ASK, 10, start + Duration::from_millis(399)),
-            1
-        );
-        assert_eq!(
-            admitted(&mut limiter, &limits, ASK, 10, start + Duration::from_millis(400)),
-            1
-        );
-        assert_eq!(
-            admitted(&mut limiter, &limits, ASK, 10, start + Duration::from_secs(60)),
-            5
-        );
+        assert_eq!(admitted(&mut limiter, &limits, ASK, 10, start + Duration::from_millis(399)), 1);
+        assert_eq!(admitted(&mut limiter, &limits, ASK, 10, start + Duration::from_millis(400)), 1);
+        assert_eq!(admitted(&mut limiter, &limits, ASK, 10, start + Duration::from_secs(60)), 5);
     }
 
     #[test]
@@ -196,24 +162,13 @@ mod tests {
         assert_eq!(admitted(&mut limiter, &limits, ASK, 2, start), 1);
         let back = start - Duration::from_secs(50);
         assert_eq!(admitted(&mut limiter, &limits, ASK, 1, back), 0);
-        assert_eq!(
-            admitted(&mut limiter, &limits, ASK, 1, back + Duration::from_secs(1)),
-            1
-        );
+        assert_eq!(admitted(&mut limiter, &limits, ASK, 1, back + Duration::from_secs(1)), 1);
     }
 
     #[test]
     fn each_limiter_gives_its_own_reason() {
-        let intent = Ask {
-            endpoint: "payment_intents.confirm",
-            intent: Some("pi_1"),
-            ..ASK
-        };
-        let search = Ask {
-            search: true,
-            endpoint: "payment_intents.search",
-            ..ASK
-        };
+        let intent = Ask { endpoint: "payment_intents.confirm", intent: Some("pi_1"), ..ASK };
+        let search = Ask { search: true, endpoint: "payment_intents.search", ..ASK };
         let live = Ask { live: true, ..ASK };
         let none = Limits::unlimited;
         for (limits, ask, reason) in [
@@ -223,11 +178,7 @@ mod tests {
             (none().endpoint_rate(1), ASK, Reason::EndpointRate),
             (none().search_rate(1), search, Reason::EndpointRate),
             (none().endpoint_concurrency(1), ASK, Reason::EndpointConcurrency),
-            (
-                none().intent_updates_per_hour(1),
-                intent,
-                Reason::ResourceSpecific,
-            ),
+            (none().intent_updates_per_hour(1), intent, Reason::ResourceSpecific),
         ] {
             let mut limiter = Limiter::default();
             let first = limiter.admit(&limits, ask, SystemTime::UNIX_EPOCH);
@@ -243,32 +194,8 @@ mod tests {
         let mut limiter = Limiter::default();
         let now = SystemTime::UNIX_EPOCH;
         assert_eq!(admitted(&mut limiter, &limits, ASK, 2, now), 1);
-        assert_eq!(
-            admitted(
-                &mut limiter,
-                &limits,
-                Ask {
-                    endpoint: "other",
-                    ..ASK
-                },
-                2,
-                now
-            ),
-            1
-        );
-        assert_eq!(
-            admitted(
-                &mut limiter,
-                &limits,
-                Ask {
-                    credential: "sk_test_b",
-                    ..ASK
-                },
-                2,
-                now
-            ),
-            1
-        );
+        assert_eq!(admitted(&mut limiter, &limits, Ask { endpoint: "other", ..ASK }, 2, now), 1);
+        assert_eq!(admitted(&mut limiter, &limits, Ask { credential: "sk_test_b", ..ASK }, 2, now), 1);
     }
 
     #[test]
@@ -278,10 +205,7 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH;
         for _ in 0..3 {
             let slot = limiter.admit(&limits, ASK, now).expect("the slot is free again");
-            assert_eq!(
-                limiter.admit(&limits, ASK, now).err(),
-                Some(Reason::GlobalConcurrency)
-            );
+            assert_eq!(limiter.admit(&limits, ASK, now).err(), Some(Reason::GlobalConcurrency));
             limiter.release(slot);
         }
     }
@@ -289,30 +213,12 @@ mod tests {
     #[test]
     fn updates_of_an_intent_are_counted_over_a_sliding_hour() {
         let limits = Limits::unlimited().intent_updates_per_hour(2);
-        let ask = Ask {
-            intent: Some("pi_1"),
-            ..ASK
-        };
+        let ask = Ask { intent: Some("pi_1"), ..ASK };
         let mut limiter = Limiter::default();
         let start = SystemTime::UNIX_EPOCH;
         assert_eq!(admitted(&mut limiter, &limits, ask, 1, start), 1);
-        assert_eq!(
-            admitted(&mut limiter, &limits, ask, 2, start + Duration::from_secs(1800)),
-            1
-        );
+        assert_eq!(admitted(&mut limiter, &limits, ask, 2, start + Duration::from_secs(1800)), 1);
         assert_eq!(admitted(&mut limiter, &limits, ask, 2, start + HOUR), 1);
-        assert_eq!(
-            admitted(
-                &mut limiter,
-                &limits,
-                Ask {
-                    intent: Some("pi_2"),
-                    ..ask
-                },
-                3,
-                start + HOUR
-            ),
-            2
-        );
+        assert_eq!(admitted(&mut limiter, &limits, Ask { intent: Some("pi_2"), ..ask }, 3, start + HOUR), 2);
     }
 }

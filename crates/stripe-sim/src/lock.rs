@@ -3,10 +3,7 @@
 //! A panic of a test's thread while it holds the lock must not hide the state that the test wants to look at next, so
 //! poison is passed over. The closure keeps the lock from being held across an await.
 
-#![expect(
-    clippy::disallowed_types,
-    reason = "this is the one wrapper around the standard mutex"
-)]
+#![expect(clippy::disallowed_types, reason = "this is the one wrapper around the standard mutex")]
 
 use std::{
     fmt,

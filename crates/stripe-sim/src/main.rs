@@ -48,28 +48,18 @@ impl Arguments {
     }
 
     fn sim(&self) -> Sim {
-        let limits = if self.unlimited {
-            Limits::unlimited()
-        } else {
-            Limits::published()
-        };
+        let limits = if self.unlimited { Limits::unlimited() } else { Limits::published() };
         let builder = Sim::builder()
             .seed(self.seed)
             .limits(limits)
             .faults(Faults::probability(self.faults))
             .epoch(wall_clock());
-        self.keys
-            .iter()
-            .fold(builder, |builder, key| builder.account(key))
-            .build()
+        self.keys.iter().fold(builder, |builder, key| builder.account(key)).build()
     }
 }
 
 /// Clients compare `created` with their own clocks, so the program starts at the real time.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the program has no test that could stop its clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "the program has no test that could stop its clock")]
 fn wall_clock() -> SystemTime {
     SystemTime::now()
 }
@@ -87,10 +77,7 @@ fn api_key(text: &str) -> Result<String, String> {
         Some(rest) if !rest.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) => {
             Ok(text.to_owned())
         }
-        _ => Err(format!(
-            "it must begin with one of {}, and go on",
-            prefixes.join(", ")
-        )),
+        _ => Err(format!("it must begin with one of {}, and go on", prefixes.join(", "))),
     }
 }
 
@@ -103,27 +90,17 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where even the complaint cannot be written, the exit status has to do.
-            let _ = writeln!(
-                std::io::stderr(),
-                "error: cannot serve on {}: {error}",
-                arguments.listen
-            );
+            let _ = writeln!(std::io::stderr(), "error: cannot serve on {}: {error}", arguments.listen);
             ExitCode::FAILURE
         }
     }
 }
 
 fn run(arguments: &Arguments) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let server = Server::bind(arguments.sim(), arguments.listen).await?;
-        writeln!(
-            std::io::stdout(),
-            "stripe-sim listens on http://{}",
-            server.addr()
-        )?;
+        writeln!(std::io::stdout(), "stripe-sim listens on http://{}", server.addr())?;
         tokio::signal::ctrl_c().await?;
         server.shutdown().await;
         Ok(())
@@ -157,10 +134,7 @@ mod tests {
             "--unlimited",
         ];
         let arguments = read(&all).expect("these are fine");
-        assert_eq!(
-            (arguments.seed, arguments.keys.len(), arguments.unlimited),
-            (9, 2, true)
-        );
+        assert_eq!((arguments.seed, arguments.keys.len(), arguments.unlimited), (9, 2, true));
         assert!(read(&["--listen=0.0.0.0:80", "--allow-remote"]).is_ok());
     }
 

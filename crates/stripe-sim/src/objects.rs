@@ -23,13 +23,7 @@ pub(crate) struct Customer {
 
 impl Customer {
     pub(crate) fn new(id: String, created: u64, livemode: bool, fields: CustomerFields) -> Self {
-        let blank = Self {
-            id,
-            created,
-            deleted: false,
-            livemode,
-            fields: CustomerFields::default(),
-        };
+        let blank = Self { id, created, deleted: false, livemode, fields: CustomerFields::default() };
         blank.updated(fields)
     }
 
@@ -45,10 +39,7 @@ impl Customer {
 
     /// What stays of the customer after it was deleted.
     pub(crate) fn gone(self) -> Self {
-        Self {
-            deleted: true,
-            ..self
-        }
+        Self { deleted: true, ..self }
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -64,11 +55,7 @@ impl Customer {
             "metadata": self.fields.metadata,
         });
         for name in CUSTOMER_TEXTS {
-            json[name] = self
-                .fields
-                .texts
-                .get(name)
-                .map_or(Value::Null, |value| Value::from(value.as_str()));
+            json[name] = self.fields.texts.get(name).map_or(Value::Null, |value| Value::from(value.as_str()));
         }
         json
     }
@@ -172,9 +159,7 @@ impl PaymentIntent {
                 self.status = Status::NeedsMethod;
                 self.decline = Some(decline);
                 self.method = None;
-                let error = card_error(decline)
-                    .with("charge", charge)
-                    .with("payment_intent", self.json());
+                let error = card_error(decline).with("charge", charge).with("payment_intent", self.json());
                 Ok(Some(error))
             }
         }
@@ -185,11 +170,7 @@ impl PaymentIntent {
     }
 
     pub(crate) fn json(&self) -> Value {
-        let received = if self.status == Status::Succeeded {
-            self.amount
-        } else {
-            0
-        };
+        let received = if self.status == Status::Succeeded { self.amount } else { 0 };
         json!({
             "id": self.id,
             "object": "payment_intent",

@@ -59,11 +59,7 @@ impl Page {
             self.from.is_none_or(|from| created >= from) && self.to.is_none_or(|to| created <= to)
         };
         let mut rest = all.filter(|(_, created, _)| wanted(*created));
-        let data: Vec<_> = rest
-            .by_ref()
-            .take(self.limit)
-            .map(|(_, _, object)| render(object))
-            .collect();
+        let data: Vec<_> = rest.by_ref().take(self.limit).map(|(_, _, object)| render(object)).collect();
         let has_more = rest.next().is_some();
         Ok(json!({ "object": "list", "data": data, "has_more": has_more, "url": url }))
     }
@@ -79,9 +75,7 @@ pub(crate) struct Search {
 impl Search {
     pub(crate) fn read(query: &Form) -> Result<Self, ApiError> {
         let limit = read_limit(query)?;
-        let text = query
-            .get("query")
-            .ok_or_else(|| ApiError::missing_parameter("query"))?;
+        let text = query.get("query").ok_or_else(|| ApiError::missing_parameter("query"))?;
         let mut rest = text.trim();
         let mut metadata = Vec::new();
         while let Some((name, value, after)) = clause(rest) {
@@ -104,9 +98,7 @@ impl Search {
 
     /// Whether an object with this metadata is wanted.
     pub(crate) fn matches(&self, metadata: &BTreeMap<String, String>) -> bool {
-        self.metadata
-            .iter()
-            .all(|(name, value)| metadata.get(name) == Some(value))
+        self.metadata.iter().all(|(name, value)| metadata.get(name) == Some(value))
     }
 
     /// The result of the search: the first of `found`, which has everything that matches.
@@ -153,8 +145,7 @@ fn read_limit(query: &Form) -> Result<usize, ApiError> {
 
 fn read_seconds(query: &Form, name: &str) -> Result<Option<u64>, ApiError> {
     let read = |text: &str| {
-        text.parse()
-            .map_err(|_| ApiError::not_an_integer(name, "an integer of seconds since 1970"))
+        text.parse().map_err(|_| ApiError::not_an_integer(name, "an integer of seconds since 1970"))
     };
     query.get(name).map(read).transpose()
 }
@@ -167,8 +158,7 @@ mod tests {
 
     fn list(query: &str) -> Value {
         let page = Page::read(&Form::read(query.as_bytes())).expect("the query is fine");
-        page.of("/v1/x", OBJECTS.into_iter(), Value::from)
-            .expect("the cursor exists")
+        page.of("/v1/x", OBJECTS.into_iter(), Value::from).expect("the cursor exists")
     }
 
     #[test]
@@ -183,55 +173,39 @@ mod tests {
             ("created[lt]=0", json!([]), false),
         ] {
             let page = list(query);
-            assert_eq!(
-                (&page["data"], &page["has_more"]),
-                (&data, &Value::from(more)),
-                "{query}"
-            );
+            assert_eq!((&page["data"], &page["has_more"]), (&data, &Value::from(more)), "{query}");
         }
     }
 
     #[test]
     fn bad_pages_are_refused_by_parameter() {
-        for (query, param) in [
-            ("limit=0", "limit"),
-            ("limit=x", "limit"),
-            ("created[gte]=soon", "created[gte]"),
-        ] {
+        for (query, param) in
+            [("limit=0", "limit"), ("limit=x", "limit"), ("created[gte]=soon", "created[gte]")]
+        {
             let error = Page::read(&Form::read(query.as_bytes())).expect_err("it is bad");
             assert_eq!(error.body()["error"]["param"], param);
         }
         let page = Page::read(&Form::read(b"starting_after=zz")).expect("the query is fine");
-        let error = page
-            .of("/v1/x", OBJECTS.into_iter(), Value::from)
-            .expect_err("there is no zz");
+        let error = page.of("/v1/x", OBJECTS.into_iter(), Value::from).expect_err("there is no zz");
         assert_eq!(error.body()["error"]["code"], "resource_missing");
     }
 
     #[test]
     fn searches_read_metadata_clauses() {
         let read = |query: &str| {
-            let encoded = form_urlencoded::Serializer::new(String::new())
-                .append_pair("query", query)
-                .finish();
+            let encoded =
+                form_urlencoded::Serializer::new(String::new()).append_pair("query", query).finish();
             Search::read(&Form::read(encoded.as_bytes())).map(|search| search.metadata)
         };
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(
-            read("metadata['order']:'8812'").ok(),
-            Some(vec![pair("order", "8812")])
-        );
+        assert_eq!(read("metadata['order']:'8812'").ok(), Some(vec![pair("order", "8812")]));
         assert_eq!(
             read(r#"metadata["a"]:"it\"s" AND metadata['b']:'ü'"#).ok(),
             Some(vec![pair("a", "it\"s"), pair("b", "ü")])
         );
-        for bad in [
-            "",
-            "amount>100",
-            "metadata['a']",
-            "metadata['a']:'b' OR metadata['a']:'c'",
-            "metadata['a':'b'",
-        ] {
+        for bad in
+            ["", "amount>100", "metadata['a']", "metadata['a']:'b' OR metadata['a']:'c'", "metadata['a':'b'"]
+        {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

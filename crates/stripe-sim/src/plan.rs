@@ -20,11 +20,7 @@ struct Order {
 
 impl Plan {
     pub(crate) fn new(seed: u64, faults: Faults) -> Self {
-        Self {
-            seed,
-            faults,
-            orders: BTreeMap::new(),
-        }
+        Self { seed, faults, orders: BTreeMap::new() }
     }
 
     pub(crate) fn faults(&mut self) -> &mut Faults {
@@ -43,10 +39,7 @@ impl Plan {
         order.seen += 1;
         match &mut order.script {
             Some(steps) => steps.pop_front().unwrap_or(Step::Pass),
-            None => self
-                .faults
-                .draw(self.seed, name, nth)
-                .map_or(Step::Pass, Step::Fault),
+            None => self.faults.draw(self.seed, name, nth).map_or(Step::Pass, Step::Fault),
         }
     }
 }
@@ -61,10 +54,7 @@ mod tests {
         let mut plan = Plan::new(1, Faults::probability(1.0));
         plan.script("a", [Step::Fault(Fault::F3), Step::Pass]);
         let taken: Vec<_> = (0..4).map(|_| plan.next("a")).collect();
-        assert_eq!(
-            taken,
-            [Step::Fault(Fault::F3), Step::Pass, Step::Pass, Step::Pass]
-        );
+        assert_eq!(taken, [Step::Fault(Fault::F3), Step::Pass, Step::Pass, Step::Pass]);
         assert_ne!(plan.next("b"), Step::Pass);
     }
 

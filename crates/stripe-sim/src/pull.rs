@@ -26,11 +26,7 @@ pub(crate) enum Unread {
 
 impl<B: Body<Data = Bytes>> Pull<B> {
     pub(crate) fn new(body: B) -> Self {
-        Self {
-            body: Box::pin(body),
-            taken: BytesMut::new(),
-            frames: 0,
-        }
+        Self { body: Box::pin(body), taken: BytesMut::new(), frames: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

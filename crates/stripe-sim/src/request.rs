@@ -55,16 +55,12 @@ impl Head {
     /// The order, if it is certain without the body.
     pub(crate) fn order(&self, has_body: bool) -> Option<String> {
         let needs_body = has_body && self.method == Method::POST && !self.json;
-        self.order
-            .clone()
-            .or_else(|| (!needs_body).then(|| self.fallback_order()))
+        self.order.clone().or_else(|| (!needs_body).then(|| self.fallback_order()))
     }
 
     /// A request that belongs to no order is an order of its own, by key or by what it asks for.
     fn fallback_order(&self) -> String {
-        self.key
-            .clone()
-            .unwrap_or_else(|| format!("{} {}", self.method, self.path))
+        self.key.clone().unwrap_or_else(|| format!("{} {}", self.method, self.path))
     }
 
     /// The API key's prefix says which mode it is of.
@@ -85,30 +81,15 @@ pub(crate) struct Received {
 impl Received {
     pub(crate) fn new(head: Head, body: &Bytes) -> Self {
         let unreadable = head.json && head.method == Method::POST && !body.is_empty();
-        let form = if unreadable {
-            Form::default()
-        } else {
-            Form::read(body)
-        };
+        let form = if unreadable { Form::default() } else { Form::read(body) };
         let in_body = || form.get(ORDER_FIELD).map(str::to_owned);
-        let order = head
-            .order
-            .clone()
-            .or_else(in_body)
-            .unwrap_or_else(|| head.fallback_order());
-        Self {
-            head,
-            order,
-            form,
-            unreadable,
-        }
+        let order = head.order.clone().or_else(in_body).unwrap_or_else(|| head.fallback_order());
+        Self { head, order, form, unreadable }
     }
 
     /// Everything that the key store compares.
     pub(crate) fn fingerprint(&self) -> String {
-        let Head {
-            method, path, query, ..
-        } = &self.head;
+        let Head { method, path, query, .. } = &self.head;
         format!("{method} {path} {} {}", query.canonical(), self.form.canonical())
     }
 }
@@ -119,9 +100,7 @@ pub(crate) fn is_live(credential: &str) -> bool {
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers
-        .get(name)
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// The API key of a bearer token, or of Basic authentication with an empty password.

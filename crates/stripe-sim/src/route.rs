@@ -75,16 +75,8 @@ mod tests {
             ("POST", "/v1/customers", Some("customers.create")),
             ("GET", "/v1/customers/cus_1", Some("customers.retrieve")),
             ("DELETE", "/v1/customers/cus_1", Some("customers.delete")),
-            (
-                "POST",
-                "/v1/payment_intents/pi_1/confirm",
-                Some("payment_intents.confirm"),
-            ),
-            (
-                "GET",
-                "/v1/payment_intents/search",
-                Some("payment_intents.search"),
-            ),
+            ("POST", "/v1/payment_intents/pi_1/confirm", Some("payment_intents.confirm")),
+            ("GET", "/v1/payment_intents/search", Some("payment_intents.search")),
             ("POST", "/v1/payment_intents/pi_1", Some("payment_intents.update")),
             ("GET", "/v1/customers/", None),
             ("PUT", "/v1/customers", None),

@@ -60,9 +60,7 @@ impl Canned {
     /// The 429 of an object that is locked by another request. Stripe sends it without a `Request-Id`, and asks for a
     /// retry.
     pub fn lock_timeout() -> Self {
-        Self::error(&ApiError::lock_timeout())
-            .header(SHOULD_RETRY, "true")
-            .without_request_id()
+        Self::error(&ApiError::lock_timeout()).header(SHOULD_RETRY, "true").without_request_id()
     }
 
     /// The 401 of an API key that is not known.
@@ -94,9 +92,7 @@ impl Canned {
     pub fn html(status: impl TryInto<StatusCode>) -> Self {
         let status = valid(status, "a status code");
         let page = format!("<html><body><h1>{status}</h1></body></html>");
-        Self::of(status, Bytes::from(page))
-            .header(CONTENT_TYPE, "text/html")
-            .without_request_id()
+        Self::of(status, Bytes::from(page)).header(CONTENT_TYPE, "text/html").without_request_id()
     }
 
     /// No body at all, and no `Request-Id`.
@@ -137,10 +133,7 @@ impl Canned {
     /// If `name` is not a header's name, or `value` not a header's value.
     #[track_caller]
     pub fn header(mut self, name: impl TryInto<HeaderName>, value: impl TryInto<HeaderValue>) -> Self {
-        self.headers.insert(
-            valid(name, "the name of a header"),
-            valid(value, "the value of a header"),
-        );
+        self.headers.insert(valid(name, "the name of a header"), valid(value, "the value of a header"));
         self
     }
 
@@ -151,10 +144,7 @@ impl Canned {
     /// If `name` is not a header's name, or `value` not a header's value.
     #[track_caller]
     pub fn header_line(mut self, name: impl TryInto<HeaderName>, value: impl TryInto<HeaderValue>) -> Self {
-        self.headers.append(
-            valid(name, "the name of a header"),
-            valid(value, "the value of a header"),
-        );
+        self.headers.append(valid(name, "the name of a header"), valid(value, "the value of a header"));
         self
     }
 
@@ -165,12 +155,7 @@ impl Canned {
     }
 
     fn of(status: StatusCode, body: Bytes) -> Self {
-        Self {
-            status,
-            headers: HeaderMap::new(),
-            body,
-            request_id: true,
-        }
+        Self { status, headers: HeaderMap::new(), body, request_id: true }
     }
 
     fn error(error: &ApiError) -> Self {
@@ -203,9 +188,7 @@ mod tests {
 
     #[test]
     fn a_header_set_by_hand_wins() {
-        let answer = Canned::html(503)
-            .header("content-type", "text/plain")
-            .into_answer();
+        let answer = Canned::html(503).header("content-type", "text/plain").into_answer();
         assert_eq!(answer.headers[CONTENT_TYPE], "text/plain");
     }
 

@@ -16,14 +16,17 @@ use http::{Request, Version};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::oneshot,
     task::{JoinHandle, JoinSet},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tower::Service;
 
@@ -31,6 +34,9 @@ use crate::sim::Sim;
 
 /// How long [`Server::shutdown`] waits for exchanges that are going on.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long nothing is accepted after accepting failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A listening simulator. It serves in a background task; dropping it cuts every connection at once.
 ///
@@ -55,12 +61,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let accepted = Arc::new(AtomicU64::new(0));
         let task = tokio::spawn(accept(listener, sim, Arc::clone(&accepted), stopped));
-        Ok(Self {
-            addr,
-            accepted,
-            stop,
-            task: AbortOnDrop(task),
-        })
+        Ok(Self { addr, accepted, stop, task: AbortOnDrop(task) })
     }
 
     /// Where it listens.
@@ -86,9 +87,7 @@ impl Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("addr", &self.addr)
-            .finish_non_exhaustive()
+        f.debug_struct("Server").field("addr", &self.addr).finish_non_exhaustive()
     }
 }
 
@@ -113,25 +112,26 @@ async fn accept(
         tokio::select! {
             _ = &mut stopped => break,
             Some(_) = connections.join_next() => {}
-            Ok((stream, _)) = listener.accept() => {
-                accepted.fetch_add(1, Ordering::SeqCst);
-                sim.shared.connections.fetch_add(1, Ordering::SeqCst);
-                connections.spawn(serve(stream, sim.clone(), graceful.watcher()));
-            }
+            accepting = listener.accept() => match accepting {
+                Ok((stream, _)) => {
+                    accepted.fetch_add(1, Ordering::SeqCst);
+                    sim.shared.connections.fetch_add(1, Ordering::SeqCst);
+                    connections.spawn(serve(stream, sim.clone(), graceful.watcher()));
+                }
+                // Out of descriptors, most likely: it gets better when a connection ends, not at once.
+                Err(_) => sleep(ACCEPT_PAUSE).await,
+            },
         }
     }
     drop(listener);
     let _ = timeout(DRAIN, graceful.shutdown()).await;
 }
 
-async fn serve(stream: TcpStream, sim: Sim, watcher: hyper_util::server::graceful::Watcher) {
+async fn serve(stream: TcpStream, sim: Sim, watcher: Watcher) {
     // Small answers are not to wait for an acknowledgement. A stream that refuses the option works all the same.
     let _ = stream.set_nodelay(true);
     let lost = Arc::new(AtomicBool::new(false));
-    let connection = Connection {
-        stream,
-        lost: Arc::clone(&lost),
-    };
+    let connection = Connection { stream, lost: Arc::clone(&lost) };
     let service = service_fn(move |request: Request<Incoming>| {
         let lost = Arc::clone(&lost);
         let h1 = request.version() < Version::HTTP_2;
@@ -147,9 +147,7 @@ async fn serve(stream: TcpStream, sim: Sim, watcher: hyper_util::server::gracefu
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // Under paused time a timer would fire while a socket is waited on.
     builder.http1().header_read_timeout(None);
-    let serving = builder
-        .serve_connection(TokioIo::new(connection), service)
-        .into_owned();
+    let serving = builder.serve_connection(TokioIo::new(connection), service).into_owned();
     // A connection that was lost on purpose ends in an error, and so does one whose client went away.
     let _ = watcher.watch(serving).await;
 }

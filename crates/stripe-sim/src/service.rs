@@ -27,7 +27,7 @@ use crate::{
     pull::{LONGEST_BODY, Pull, Unread},
     request::{Head, Received},
     script::Step,
-    shared::Shared,
+    shared::{Presence, Shared},
 };
 
 /// The in-process simulator: a service that any HTTP client can be replaced with.
@@ -61,9 +61,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
-        ResponseFuture {
-            inner: Box::pin(serve(Arc::clone(&self.shared), request)),
-        }
+        ResponseFuture { inner: Box::pin(serve(Arc::clone(&self.shared), request)) }
     }
 }
 
@@ -98,7 +96,7 @@ async fn serve<B>(sim: Arc<Shared>, request: Request<B>) -> Result<Response<SimB
 where
     B: Body<Data = Bytes> + Send + 'static,
 {
-    let _presence = sim.enter();
+    let presence = Arc::new(sim.enter());
     let (parts, body) = request.into_parts();
     let mut pull = Pull::new(body);
     let head = Head::read(&parts);
@@ -117,21 +115,14 @@ where
         _ => {}
     }
 
-    let read = timeout(sim.patience(), pull.take(usize::MAX))
-        .await
-        .unwrap_or(Err(Unread::Broken));
+    let read = timeout(sim.patience(), pull.take(usize::MAX)).await.unwrap_or(Err(Unread::Broken));
     let body = pull.taken();
     let body_pulled = pull.frames() > 0;
     sim.read(&visit, body.clone());
     match read {
         Ok(()) => {}
         Err(Unread::Broken) => {
-            return Err(SimError::reset(
-                Fault::F1 {
-                    pulled: pull.frames(),
-                },
-                body_pulled,
-            ));
+            return Err(SimError::reset(Fault::F1 { pulled: pull.frames() }, body_pulled));
         }
         Err(Unread::TooLong) => {
             return Ok(sim.deliver(
@@ -174,23 +165,17 @@ where
         }
         Fault::F5 { delay } => {
             let late = visit.clone();
-            let answer = land(&sim, delay, move |sim| {
-                sim.handle(&late, &request, Course::Smooth)
-            });
-            await_late(&sim, &visit, answer)
-                .await
-                .ok_or_else(|| SimError::reset(fault, body_pulled))
+            let answer = land(&sim, &presence, delay, move |sim| sim.handle(&late, &request, Course::Smooth));
+            await_late(&sim, &visit, answer).await.ok_or_else(|| SimError::reset(fault, body_pulled))
         }
         Fault::Slow { delay } => {
             let late = visit.clone();
             let gate = sim.begin(&visit, &request);
-            let answer = land(&sim, delay, move |sim| match gate {
+            let answer = land(&sim, &presence, delay, move |sim| match gate {
                 Gate::Answered(answer) => answer,
                 Gate::Executing(execution) => sim.finish(&late, *execution),
             });
-            await_late(&sim, &visit, answer)
-                .await
-                .ok_or_else(|| SimError::reset(fault, body_pulled))
+            await_late(&sim, &visit, answer).await.ok_or_else(|| SimError::reset(fault, body_pulled))
         }
     }
 }
@@ -198,16 +183,18 @@ where
 /// Runs `work` after `delay` in a task that no client can cancel.
 fn land(
     sim: &Arc<Shared>,
+    presence: &Arc<Presence>,
     delay: Duration,
     work: impl FnOnce(&Shared) -> Answer + Send + 'static,
 ) -> oneshot::Receiver<Answer> {
     let (answer, receiver) = oneshot::channel();
-    let (sim, landing, presence) = (Arc::clone(sim), sim.put_off(), sim.enter());
+    let (sim, landing, presence) = (Arc::clone(sim), sim.put_off(), Arc::clone(presence));
     tokio::spawn(async move {
         sleep(delay).await;
-        // A client that has gone wants no answer.
-        let _ = answer.send(work(&sim));
+        let landed = work(&sim);
         drop((landing, presence));
+        // A client that has gone wants no answer.
+        let _ = answer.send(landed);
     });
     receiver
 }

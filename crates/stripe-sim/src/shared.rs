@@ -82,18 +82,15 @@ impl Shared {
     }
 
     pub(crate) fn handle(&self, visit: &Visit, request: &Received, course: Course) -> Answer {
-        self.engine
-            .with(|engine| engine.handle(visit, request, course, self.clock.now()))
+        self.engine.with(|engine| engine.handle(visit, request, course, self.clock.now()))
     }
 
     pub(crate) fn begin(&self, visit: &Visit, request: &Received) -> Gate {
-        self.engine
-            .with(|engine| engine.begin(visit, request, self.clock.now()))
+        self.engine.with(|engine| engine.begin(visit, request, self.clock.now()))
     }
 
     pub(crate) fn finish(&self, visit: &Visit, execution: Execution) -> Answer {
-        self.engine
-            .with(|engine| engine.finish(visit, execution, Course::Smooth, self.clock.now()))
+        self.engine.with(|engine| engine.finish(visit, execution, Course::Smooth, self.clock.now()))
     }
 
     /// Hands an answer to the client, in a body of the given shape.

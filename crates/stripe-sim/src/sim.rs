@@ -93,14 +93,9 @@ impl Sim {
     /// The requests of one order, oldest first.
     #[must_use]
     pub fn log_of(&self, order: &str) -> Vec<Exchange> {
-        self.shared.engine.with(|engine| {
-            engine
-                .log
-                .iter()
-                .filter(|seen| seen.order == order)
-                .cloned()
-                .collect()
-        })
+        self.shared
+            .engine
+            .with(|engine| engine.log.iter().filter(|seen| seen.order == order).cloned().collect())
     }
 
     /// Waits until every execution that a fault put off has landed.
@@ -108,8 +103,8 @@ impl Sim {
         self.shared.quiesce().await;
     }
 
-    /// How many exchanges are going on: calls of the service that have no response head yet, and executions that were
-    /// put off. A request that is both counts twice.
+    /// How many requests are being worked on: those without a response head yet whose client waits, and those whose
+    /// execution was put off, client or no client.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.shared.in_flight()
@@ -188,9 +183,7 @@ impl SimBuilder {
             accounts = vec!["sk_test_sim".to_owned(), "sk_live_sim".to_owned()];
         }
         let engine = Engine::new(self.seed, accounts, self.limits, self.faults);
-        Sim {
-            shared: Arc::new(Shared::new(engine, Clock::starting_at(self.epoch))),
-        }
+        Sim { shared: Arc::new(Shared::new(engine, Clock::starting_at(self.epoch))) }
     }
 }
 

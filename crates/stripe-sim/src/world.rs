@@ -47,10 +47,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(livemode: bool) -> Self {
-        Self {
-            livemode,
-            ..Self::default()
-        }
+        Self { livemode, ..Self::default() }
     }
 
     /// What `command` comes to at `now`, in seconds since 1970.
@@ -84,11 +81,7 @@ impl World {
                 }
                 let confirm = new.confirm;
                 let intent = PaymentIntent::new(new, now, self.livemode, ids);
-                if confirm {
-                    confirmed(intent, None, ids)
-                } else {
-                    intent_done(intent)
-                }
+                if confirm { confirmed(intent, None, ids) } else { intent_done(intent) }
             }
             Command::RetrieveIntent(id) => Outcome::Read(self.intent(&id)?.json()),
             Command::UpdateIntent(id, fields) => intent_done(self.intent(&id)?.clone().updated(fields)),
@@ -100,10 +93,7 @@ impl World {
                 Outcome::Read(page.of("/v1/payment_intents", rows, PaymentIntent::json)?)
             }
             Command::SearchIntents(search) => {
-                let found = self
-                    .intents
-                    .newest_first()
-                    .filter(|intent| search.matches(&intent.metadata));
+                let found = self.intents.newest_first().filter(|intent| search.matches(&intent.metadata));
                 Outcome::Read(search.of("/v1/payment_intents/search", found.map(PaymentIntent::json)))
             }
         })
@@ -130,24 +120,16 @@ impl World {
     }
 
     fn customer(&self, id: &str) -> Result<&Customer, ApiError> {
-        self.customers
-            .get(id)
-            .ok_or_else(|| ApiError::missing_object("customer", id, "id"))
+        self.customers.get(id).ok_or_else(|| ApiError::missing_object("customer", id, "id"))
     }
 
     fn living_customer(&self, id: &str) -> Result<&Customer, ApiError> {
         let customer = self.customer(id)?;
-        if customer.deleted {
-            Err(ApiError::missing_object("customer", id, "id"))
-        } else {
-            Ok(customer)
-        }
+        if customer.deleted { Err(ApiError::missing_object("customer", id, "id")) } else { Ok(customer) }
     }
 
     fn intent(&self, id: &str) -> Result<&PaymentIntent, ApiError> {
-        self.intents
-            .get(id)
-            .ok_or_else(|| ApiError::missing_object("payment intent", id, "intent"))
+        self.intents.get(id).ok_or_else(|| ApiError::missing_object("payment intent", id, "intent"))
     }
 }
 
@@ -175,10 +157,7 @@ struct Shelf<T> {
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self {
-            objects: BTreeMap::new(),
-            order: BTreeMap::new(),
-        }
+        Self { objects: BTreeMap::new(), order: BTreeMap::new() }
     }
 }
 

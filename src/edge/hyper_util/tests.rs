@@ -92,6 +92,12 @@ where
     (builder.build_with(Dial(sender)), accepted)
 }
 
+/// The other end of the next connection, which is being made or never will.
+async fn next(accepted: &mut Accepted) -> DuplexStream {
+    let connection = tokio::time::timeout(Duration::from_secs(5), accepted.recv()).await;
+    connection.expect("a connection is made").expect("the client lives")
+}
+
 fn h2() -> Builder {
     Builder::new().http2_only(true)
 }
@@ -115,7 +121,8 @@ where
     Client<C, B>:
         Service<Request<B>, Response = Response<hyper::body::Incoming>, Error = ClientError> + Clone,
 {
-    let error = client.clone().oneshot(request).await.expect_err("no response");
+    let result = tokio::time::timeout(Duration::from_secs(90), client.clone().oneshot(request)).await;
+    let error = result.expect("an end").expect_err("no response");
     println!("{:?}: {}", error.failure(), chain(&error));
     error.failure()
 }
@@ -245,7 +252,7 @@ async fn a_server_that_talks_first_gets_no_request_even_one_without_content() {
     for request in [post(), confirm()] {
         let (client, mut accepted) = over_memory(Builder::new());
         let server = async {
-            let mut io = accepted.recv().await.expect("a connection");
+            let mut io = next(&mut accepted).await;
             io.write_all(b"220 mail.test ESMTP\r\n").await.expect("writable");
             assert!(drained(&mut io).await);
         };
@@ -260,7 +267,7 @@ async fn a_server_that_talks_first_gets_no_request_even_one_without_content() {
 async fn a_request_that_was_read_and_never_answered_is_unknown() {
     let (client, mut accepted) = over_memory(Builder::new());
     let server = async {
-        let mut io = accepted.recv().await.expect("a connection");
+        let mut io = next(&mut accepted).await;
         read_h1(&mut io).await;
     };
     let (told, ()) = tokio::join!(failure(&client, post()), server);
@@ -268,7 +275,7 @@ async fn a_request_that_was_read_and_never_answered_is_unknown() {
 
     let (client, mut accepted) = over_memory(h2());
     let server = async {
-        let io = accepted.recv().await.expect("a connection");
+        let io = next(&mut accepted).await;
         let mut connection = h2::server::handshake(io).await.expect("http/2");
         let (request, respond) = connection.accept().await.expect("a request").expect("a stream");
         let mut body = request.into_body();
@@ -289,7 +296,7 @@ async fn a_request_that_was_read_and_never_answered_is_unknown() {
 async fn an_error_before_the_body_was_pulled_is_not_sent_by_proof() {
     let (client, mut accepted) = over_memory(h2());
     let server = async {
-        let io = accepted.recv().await.expect("a connection");
+        let io = next(&mut accepted).await;
         let mut connection = h2::server::Builder::new()
             .max_concurrent_streams(1)
             .handshake::<_, Bytes>(io)
@@ -319,11 +326,11 @@ async fn an_error_before_the_body_was_pulled_is_not_sent_by_proof() {
 }
 
 /// The server closes a pooled connection; before the client can notice, the next request is on its way to it.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pooled_connection_that_died_hands_the_request_back() {
     let (client, mut accepted) = over_memory(Builder::new());
     let server = async {
-        let mut io = accepted.recv().await.expect("a connection");
+        let mut io = next(&mut accepted).await;
         read_h1(&mut io).await;
         answer_h1(&mut io).await;
         io
@@ -347,7 +354,7 @@ async fn a_pooled_connection_that_died_hands_the_request_back() {
 async fn a_stream_that_the_remote_end_refuses_is_handed_back() {
     let (client, mut accepted) = over_memory(h2());
     let server = tokio::spawn(async move {
-        let io = accepted.recv().await.expect("a connection");
+        let io = next(&mut accepted).await;
         let mut connection = h2::server::handshake(io).await.expect("http/2");
         let (_request, mut respond) = connection.accept().await.expect("a request").expect("a stream");
         respond.send_reset(h2::Reason::REFUSED_STREAM);
@@ -395,20 +402,19 @@ async fn a_remote_end_that_goes_away_hands_back_what_it_has_not_taken() {
     for code in [0, 2] {
         // Last stream 0: none was taken.
         let (client, mut accepted) = over_memory(h2());
-        let server = async { go_away(accepted.recv().await.expect("a connection"), 0, code, true).await };
+        let server = async { go_away(next(&mut accepted).await, 0, code, true).await };
         let (told, _io) = tokio::join!(failure(&client, post()), server);
         assert_eq!(told, Failure::handed_back(FailureKind::StreamRefused));
 
         // A request of a head alone: the same error can mean that the head was sent, see `is_remote_go_away`.
         let (client, mut accepted) = over_memory(h2());
-        let server = async { go_away(accepted.recv().await.expect("a connection"), 0, code, false).await };
+        let server = async { go_away(next(&mut accepted).await, 0, code, false).await };
         let (told, _io) = tokio::join!(failure(&client, confirm()), server);
         assert_eq!(told, Failure::unknown(FailureKind::StreamRefused));
 
         // Last stream 1: this one was taken, and may be executed before the connection ends.
         let (client, mut accepted) = over_memory(h2());
-        let server =
-            async { drop(go_away(accepted.recv().await.expect("a connection"), 1, code, true).await) };
+        let server = async { drop(go_away(next(&mut accepted).await, 1, code, true).await) };
         let (told, ()) = tokio::join!(failure(&client, post()), server);
         assert_eq!(told.certainty, Certainty::Unknown, "{told:?}");
     }
@@ -418,7 +424,7 @@ async fn a_remote_end_that_goes_away_hands_back_what_it_has_not_taken() {
 async fn a_connection_that_failed_is_out_before_the_pool_notices() {
     let (mut client, mut accepted) = over_memory(h2());
     let mut waiting = client.call(post());
-    let server = async { go_away(accepted.recv().await.expect("a connection"), 0, 0, true).await };
+    let server = async { go_away(next(&mut accepted).await, 0, 0, true).await };
     let (result, _io) = tokio::join!(&mut waiting, server);
     result.expect_err("no response");
     assert!(waiting.poisoned());
@@ -428,8 +434,8 @@ async fn a_connection_that_failed_is_out_before_the_pool_notices() {
 async fn after_a_goaway_the_next_request_gets_a_connection_of_its_own() {
     let (client, mut accepted) = over_memory(h2());
     let server = tokio::spawn(async move {
-        let first = go_away(accepted.recv().await.expect("a connection"), 0, 0, true).await;
-        let second = go_away(accepted.recv().await.expect("another connection"), 0, 0, true).await;
+        let first = go_away(next(&mut accepted).await, 0, 0, true).await;
+        let second = go_away(next(&mut accepted).await, 0, 0, true).await;
         drop((first, second));
     });
     for _ in 0..2 {
@@ -466,7 +472,7 @@ async fn a_failed_body_proves_nothing_whatever_made_it_fail() {
         let body = FailsAfter(Some(Bytes::from("amount=1099")));
         let request = Request::post("http://sim.test/v1/charges").body(body).expect("a request");
         let server = async {
-            let mut io = accepted.recv().await.expect("a connection");
+            let mut io = next(&mut accepted).await;
             io.write_all(greeting).await.expect("writable");
             io
         };
@@ -509,7 +515,7 @@ async fn a_body_that_fails_with_a_refused_stream_of_another_exchange_proves_noth
 async fn two_requests_in_a_row_share_a_connection() {
     let (client, mut accepted) = over_memory(Builder::new());
     let server = tokio::spawn(async move {
-        let mut io = accepted.recv().await.expect("a connection");
+        let mut io = next(&mut accepted).await;
         for _ in 0..2 {
             read_h1(&mut io).await;
             answer_h1(&mut io).await;
@@ -525,7 +531,7 @@ async fn two_requests_in_a_row_share_a_connection() {
 
     let (client, mut accepted) = over_memory(h2());
     let server = tokio::spawn(async move {
-        let io = accepted.recv().await.expect("a connection");
+        let io = next(&mut accepted).await;
         let mut connection = h2::server::handshake(io).await.expect("http/2");
         for _ in 0..2 {
             let (_, mut respond) = connection.accept().await.expect("a request").expect("a stream");
@@ -548,11 +554,11 @@ async fn http1_closes_a_connection_whose_response_nobody_waits_for() {
     let mut waiting = Box::pin(client.clone().oneshot(post()));
     let mut first = tokio::select! {
         _ = &mut waiting => panic!("no answer was sent"),
-        io = async { let mut io = accepted.recv().await.expect("a connection"); read_h1(&mut io).await; io } => io,
+        io = async { let mut io = next(&mut accepted).await; read_h1(&mut io).await; io } => io,
     };
     drop(waiting);
     let server = async {
-        let mut second = accepted.recv().await.expect("another connection");
+        let mut second = next(&mut accepted).await;
         read_h1(&mut second).await;
         answer_h1(&mut second).await;
         second
@@ -569,7 +575,7 @@ async fn http1_does_not_reuse_a_connection_that_answers_too_late() {
     let mut waiting = Box::pin(client.clone().oneshot(post()));
     let mut first = tokio::select! {
         _ = &mut waiting => panic!("no answer was sent"),
-        io = async { let mut io = accepted.recv().await.expect("a connection"); read_h1(&mut io).await; io } => io,
+        io = async { let mut io = next(&mut accepted).await; read_h1(&mut io).await; io } => io,
     };
     answer_h1(&mut first).await;
     drop(waiting);
@@ -577,7 +583,7 @@ async fn http1_does_not_reuse_a_connection_that_answers_too_late() {
         tokio::task::yield_now().await;
     }
     let server = async {
-        let mut second = accepted.recv().await.expect("another connection");
+        let mut second = next(&mut accepted).await;
         read_h1(&mut second).await;
         answer_h1(&mut second).await;
         second
@@ -589,7 +595,7 @@ async fn http1_does_not_reuse_a_connection_that_answers_too_late() {
 #[tokio::test(start_paused = true)]
 async fn http2_resets_one_stream_takes_the_connection_out_and_lets_the_others_finish() {
     let (client, mut accepted) = over_memory(h2());
-    let io = async { accepted.recv().await.expect("a connection") };
+    let io = async { next(&mut accepted).await };
     let mut abandoned = Box::pin(client.clone().oneshot(post()));
     let mut connection = tokio::select! {
         _ = &mut abandoned => panic!("no answer was sent"),
@@ -620,7 +626,7 @@ async fn http2_resets_one_stream_takes_the_connection_out_and_lets_the_others_fi
 
     // A third request does not go there.
     let third = tokio::spawn(client.clone().oneshot(post()));
-    let io = accepted.recv().await.expect("another connection");
+    let io = next(&mut accepted).await;
     let mut second = h2::server::handshake(io).await.expect("http/2");
     let (_, mut respond) = second.accept().await.expect("a request").expect("a stream");
     respond.send_response(Response::new(()), true).expect("open");
@@ -643,7 +649,7 @@ async fn http2_resets_one_stream_takes_the_connection_out_and_lets_the_others_fi
 async fn it_can_be_spawned_boxed_and_with_boxed_bodies() {
     let (client, mut accepted) = over_memory::<UnsyncBoxBody<Bytes, io::Error>>(Builder::new());
     let server = tokio::spawn(async move {
-        let mut io = accepted.recv().await.expect("a connection");
+        let mut io = next(&mut accepted).await;
         read_h1(&mut io).await;
     });
     let client = tower::util::BoxCloneSyncService::new(client.map_err(BoxError::from));

@@ -1,0 +1,8 @@
+//! The simulator from the outside: in-process under paused time, and over real sockets.
+
+mod api;
+mod client;
+mod faults;
+mod keys;
+mod limits;
+mod tcp;
