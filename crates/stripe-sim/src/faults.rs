@@ -20,6 +20,7 @@ use crate::chance::Draws;
 /// | `F4Stall` | yes | at once | the head, half of the body, then silence up to [`Faults::stall_limit`] |
 /// | `F5` | yes | after `delay`, client or no client | silence, then the answer if it is still there |
 /// | `Slow` | yes | begins at once, ends after `delay` | silence, then the answer if it is still there |
+/// | `StoredServerError` | yes | as `executed` says | a 500, which is stored under the key and replayed |
 ///
 /// "Executed" means handled as ever: limiters, API key and idempotency key still have their say.
 ///
@@ -57,6 +58,13 @@ pub enum Fault {
         /// How long it takes.
         delay: Duration,
     },
+    /// Stripe breaks down in the middle of the execution: a 500 is stored under the key and replayed from then on. It
+    /// takes effect only if the request gets as far as executing.
+    StoredServerError {
+        /// Whether the side effect was made. It shows in the ledger at once, but objects show it only after
+        /// [`Sim::settle`](crate::Sim::settle).
+        executed: bool,
+    },
 }
 
 impl Fault {
@@ -72,6 +80,7 @@ impl Fault {
             Self::F4Stall => FaultKind::F4Stall,
             Self::F5 { .. } => FaultKind::F5,
             Self::Slow { .. } => FaultKind::Slow,
+            Self::StoredServerError { .. } => FaultKind::StoredServerError,
         }
     }
 }
@@ -89,12 +98,22 @@ pub enum FaultKind {
     F4Stall,
     F5,
     Slow,
+    StoredServerError,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::F0, Self::F1, Self::F2, Self::F3, Self::F4Cut, Self::F4Stall, Self::F5, Self::Slow];
+    pub const ALL: [Self; 9] = [
+        Self::F0,
+        Self::F1,
+        Self::F2,
+        Self::F3,
+        Self::F4Cut,
+        Self::F4Stall,
+        Self::F5,
+        Self::Slow,
+        Self::StoredServerError,
+    ];
 }
 
 /// How often requests fail, and how.
@@ -204,6 +223,7 @@ impl Faults {
             FaultKind::F4Stall => Fault::F4Stall,
             FaultKind::F5 => Fault::F5 { delay: draws.within(&self.late) },
             FaultKind::Slow => Fault::Slow { delay: draws.within(&self.slow) },
+            FaultKind::StoredServerError => Fault::StoredServerError { executed: draws.below(2) == 1 },
         })
     }
 }

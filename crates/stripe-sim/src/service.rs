@@ -154,6 +154,10 @@ where
             sim.handle(&visit, &request, Course::Smooth);
             Err(SimError::reset(fault, body_pulled))
         }
+        Fault::StoredServerError { executed } => {
+            let answer = sim.handle(&visit, &request, Course::BreaksDown { executed });
+            Ok(sim.deliver(&visit, answer, SimBody::whole))
+        }
         Fault::F4Cut => {
             let answer = sim.handle(&visit, &request, Course::Smooth);
             Ok(sim.deliver(&visit, answer, SimBody::cut))
