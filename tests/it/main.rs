@@ -2,4 +2,11 @@
 
 mod support;
 
+mod bad_input;
+mod cancellation;
+mod expiry;
+mod keys;
+mod locks;
+mod retries;
+mod spawn;
 mod unknown_outcomes;

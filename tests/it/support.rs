@@ -16,8 +16,9 @@ use http_body_util::{BodyExt, Full};
 use stripe_sim::{Limits, Sim, SimBody, SimError, SimErrorKind, SimService};
 use tower::{Layer, Service};
 use tower_stripe::{
-    Failure, FailureKind, ReportHandle, StripeTransport, TransportError, transport::Builder,
-    vocab::tracked::Tracked,
+    Error, Failure, FailureKind, IdempotencyKey, ReportHandle, ResponseExt, StripeTransport, TransportError,
+    transport::Builder,
+    vocab::{Stop, tracked::Tracked},
 };
 
 /// The API key of the simulator's sandbox account.
@@ -136,6 +137,20 @@ pub(crate) fn request(method: &str, path: &str, order: &str, body: impl Into<Byt
         .expect("a valid request")
 }
 
+/// The same request, with something in its extensions that its caller has to say.
+pub(crate) fn with<B, T>(mut request: Request<B>, intent: T) -> Request<B>
+where
+    T: Clone + Send + Sync + 'static,
+{
+    request.extensions_mut().insert(intent);
+    request
+}
+
+/// The same request, with a key of the caller's.
+pub(crate) fn keyed<B>(request: Request<B>, key: &str) -> Request<B> {
+    with(request, IdempotencyKey::new(key).expect("a valid key"))
+}
+
 /// Reads a body to its end.
 pub(crate) async fn bytes<B>(response: Response<B>) -> Bytes
 where
@@ -148,6 +163,26 @@ where
 /// The statuses that the server answered to the requests of an order; `None` where its answer, if any, was lost.
 pub(crate) fn statuses(sim: &Sim, order: &str) -> Vec<Option<u16>> {
     sim.log_of(order).iter().map(|seen| seen.status.map(|status| status.as_u16())).collect()
+}
+
+/// The keys that the requests of an order carried.
+pub(crate) fn keys(sim: &Sim, order: &str) -> Vec<Option<String>> {
+    sim.log_of(order).into_iter().map(|seen| seen.idempotency_key).collect()
+}
+
+/// How long after the one before each request of an order arrived.
+pub(crate) fn gaps(sim: &Sim, order: &str) -> Vec<Duration> {
+    sim.log_of(order).windows(2).map(|pair| pair[1].arrived - pair[0].arrived).collect()
+}
+
+/// Why the call made no further attempt.
+pub(crate) fn stop<B>(response: &Response<B>) -> Option<Stop> {
+    response.report().and_then(|report| report.stopped())
+}
+
+/// Why the call that failed made no further attempt.
+pub(crate) fn stop_of<E>(error: &Error<E>) -> Option<Stop> {
+    error.report().and_then(|report| report.stopped())
 }
 
 /// That all requests of an order carried the same key and the same body.

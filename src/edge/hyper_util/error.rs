@@ -119,6 +119,17 @@ impl TransportError for legacy::Error {
     }
 }
 
+/// The error of a response body. By then there was a head, so that nothing is to be proven by it.
+impl TransportError for hyper::Error {
+    fn failure(&self) -> Failure {
+        Failure::unknown(of_hyper(self).kind)
+    }
+
+    fn as_source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(self)
+    }
+}
+
 fn hyper_error(error: &legacy::Error) -> Option<&hyper::Error> {
     error.source()?.downcast_ref()
 }
@@ -204,6 +215,5 @@ pub(crate) fn known_failure(error: &(dyn StdError + 'static)) -> Option<Failure>
     }
     // Without hyper-util's error around it, whose request it speaks of is unknown: only the kind is used. It ends the
     // search, as what is below may be a failed body's.
-    let error = error.downcast_ref::<hyper::Error>()?;
-    Some(Failure::unknown(of_hyper(error).kind))
+    error.downcast_ref::<hyper::Error>().map(TransportError::failure)
 }

@@ -568,7 +568,7 @@ async fn http1_closes_a_connection_whose_response_nobody_waits_for() {
     assert!(drained(&mut first).await, "closed by the client");
 }
 
-/// The answer is already in the pipe when the future is dropped: hyper itself would take the connection back.
+/// The answer is already in the pipe when the future is dropped.
 #[tokio::test(start_paused = true)]
 async fn http1_does_not_reuse_a_connection_that_answers_too_late() {
     let (client, mut accepted) = over_memory(Builder::new());
