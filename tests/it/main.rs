@@ -1,5 +1,6 @@
 //! What the crate promises, shown on what the other side saw: one file for each promise.
 
+mod campaign;
 mod support;
 
 mod bad_input;
