@@ -1,4 +1,56 @@
-//! Tower middleware that turns any HTTP client into a hardened transport for calls to Stripe.
+//! Tower middleware that turns any HTTP client into a hardened transport for calls to Stripe: it never charges twice,
+//! always says whether money may have moved, and never makes an outage worse.
+//!
+//! # What
+//! [`StripeTransport`] wraps an HTTP client, any `Service<http::Request<B>>`, with all layers in the one order that is
+//! safe. Each layer also works alone: [`idempotency`], [`retry`], [`timeout`], [`request_id`], [`classify`]. [`edge`] has
+//! the recommended client.
+//!
+//! # Why
+//! A request whose answer was lost may have charged a card. Whoever sends it again without a key charges twice; whoever
+//! gives up loses an order; and who is not told which of both it may be can only guess. Every call through this crate ends
+//! with a [`Certainty`] and an [`Advice`], in its response ([`ResponseExt`]), its [`Error`], and its [`Report`].
+//!
+//! # When not
+//! It does not know Stripe's objects: build requests and parse bodies with whatever you like. It does not remember
+//! anything across restarts: derive keys from your own ids ([`IdempotencyKey::derive`]) for that.
+//!
+//! # Example
+//! ```no_run
+//! use bytes::Bytes;
+//! use http_body_util::Full;
+//! use tower_stripe::{Advice, BoxError, IdempotencyKey, ResponseExt, StripeTransport, edge::hyper_util};
+//!
+//! # async fn pay() -> Result<(), BoxError> {
+//! let stripe = StripeTransport::new(hyper_util::Builder::new().build::<Full<Bytes>>());
+//!
+//! let request = http::Request::post("https://api.stripe.com/v1/refunds")
+//!     .header("authorization", "Bearer sk_test_…")
+//!     .header("content-type", "application/x-www-form-urlencoded")
+//!     .extension(IdempotencyKey::derive("refund", &["order-8812"]))
+//!     .body(Full::from("payment_intent=pi_123"))?;
+//! let advice = match stripe.send(request).await {
+//!     Ok(response) => response.advice().expect("it came through the stack"),
+//!     Err(error) => error.advice(),
+//! };
+//! match advice {
+//!     Advice::Done => println!("refunded"),
+//!     Advice::SameKey => println!("not known yet: try again later with the same key"),
+//!     Advice::NewKey | Advice::Resend => println!("not refunded: try again as you like"),
+//!     Advice::Reconcile => println!("look the refund up before doing anything"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//! | feature | default | brings |
+//! |---|---|---|
+//! | `transport` | yes | [`StripeTransport`] and all layers |
+//! | `idempotency`, `retry`, `timeout`, `request-id`, `classify` | yes | one layer each |
+//! | `hyper-util` | no | [`edge::hyper_util`], the recommended client |
+//!
+//! The vocabulary in [`vocab`] is always there. Longer explanations are in [`_documentation`].
 
 pub mod edge;
 pub mod vocab;
@@ -23,3 +75,17 @@ pub use vocab::{
     IdempotencyKey, Operation, Outcome, Priority, Refusal, Report, ReportHandle, ResponseExt, RetryLimit,
     StripeBody, TransportError,
 };
+
+/// Longer explanations, for reading.
+pub mod _documentation {
+    #[doc = include_str!("../DESIGN.md")]
+    pub mod design {}
+
+    #[doc = include_str!("../CHANGELOG.md")]
+    pub mod changelog {}
+}
+
+/// The README's example is a test.
+#[cfg(all(doctest, feature = "hyper-util"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
