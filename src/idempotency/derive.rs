@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::vocab::{IdempotencyKey, InvalidKey, Refusal};
+use crate::vocab::{IdempotencyKey, Refusal};
 
 impl IdempotencyKey {
     /// A key that is the same whenever it is derived from the same ids.
@@ -27,9 +27,9 @@ impl IdempotencyKey {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
         }
-        let mut key = String::with_capacity(3 + 32);
-        key.push_str("dk_");
-        hex(&mut key, &hash.finalize()[..16]);
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&hash.finalize()[..16]);
+        let key = join("dk", digest);
         Self::new(key).expect("hexadecimal digits are a valid key")
     }
 }
@@ -38,19 +38,19 @@ impl IdempotencyKey {
 pub(super) fn generate(prefix: &str) -> Result<IdempotencyKey, Refusal> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|_| Refusal::NoRandomness)?;
+    Ok(IdempotencyKey::new(join(prefix, random)).map_err(Refusal::InvalidKey)?.fresh())
+}
+
+/// The prefix, and 128 bits in hexadecimal.
+fn join(prefix: &str, bits: [u8; 16]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut key = String::with_capacity(prefix.len() + 1 + 32);
     key.push_str(prefix);
     key.push('_');
-    hex(&mut key, &random);
-    Ok(IdempotencyKey::new(key).map_err(|invalid: InvalidKey| Refusal::InvalidKey(invalid))?.fresh())
-}
-
-fn hex(out: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        for digit in [byte >> 4, byte & 0xf] {
-            out.push(char::from_digit(u32::from(digit), 16).expect("four bits are a digit"));
-        }
+    for byte in bits {
+        key.extend([byte >> 4, byte & 0xf].map(|digit| char::from(DIGITS[usize::from(digit)])));
     }
+    key
 }
 
 #[cfg(test)]
@@ -72,5 +72,6 @@ mod tests {
         assert_eq!(key.as_str(), EXPECTED);
     }
 
-    const EXPECTED: &str = "dk_";
+    /// Computed by another implementation, Python's `hashlib`.
+    const EXPECTED: &str = "dk_14621441df4153f9d4edd91845be9f39";
 }

@@ -2,10 +2,10 @@
 
 use http::HeaderMap;
 
-use crate::vocab::{IDEMPOTENCY_KEY, IdempotencyKey, Refusal};
+use crate::vocab::{IdempotencyKey, Refusal, headers::IDEMPOTENCY_KEY};
 
 /// What to do about the key of a request that needs one.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
     /// The caller's.
     Use(IdempotencyKey),

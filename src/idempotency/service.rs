@@ -11,8 +11,8 @@ use super::{
     engine::{self, Choice},
 };
 use crate::vocab::{
-    ApiVersion, CallKind, IDEMPOTENCY_KEY, IdempotencyKey, InvalidKey, Refusal, ReportHandle, key::KeyClock,
-    time,
+    ApiVersion, CallKind, IdempotencyKey, InvalidKey, Refusal, ReportHandle, headers::IDEMPOTENCY_KEY,
+    key::KeyClock, time,
 };
 
 /// Gives every request that can move something its key. See the [module docs](super).

@@ -4,10 +4,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, header::HeaderName};
 use pin_project::pin_project;
 
-use crate::vocab::{ReportHandle, RequestId, report::Entered};
+use crate::vocab::{
+    ReportHandle, RequestId,
+    headers::{ORIGINAL_REQUEST, REQUEST_ID},
+    report::Entered,
+};
 
 /// The future of [`ExtractRequestId`](super::ExtractRequestId).
 #[pin_project]
@@ -40,7 +44,7 @@ where
                 entered.answered(response.status(), response.headers());
             }
             this.handle
-                .identified(id(response.headers(), "request-id"), id(response.headers(), "original-request"));
+                .identified(id(response.headers(), REQUEST_ID), id(response.headers(), ORIGINAL_REQUEST));
             this.handle.attach(response);
         }
         entered.map(Entered::close);
@@ -48,6 +52,6 @@ where
     }
 }
 
-fn id(headers: &HeaderMap, name: &str) -> Option<RequestId> {
+fn id(headers: &HeaderMap, name: HeaderName) -> Option<RequestId> {
     headers.get(name).and_then(RequestId::from_header)
 }

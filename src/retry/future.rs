@@ -7,13 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Extensions, HeaderMap, Method, Request, Response, Uri, Version};
+use http::{Request, Response};
 use http_body::Body;
 use pin_project::pin_project;
 use tokio::time::Sleep;
 use tower::Service;
 
 use super::{
+    copy::Copy,
     drain::Drain,
     engine::{Call, Decision, Ended, Progress},
     retry_after,
@@ -47,10 +48,6 @@ struct CallContext<B> {
 }
 
 #[pin_project(project = StateProj, project_replace = StateOwn)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large one is the common one, and a box would cost every call"
-)]
 enum State<F, B, R> {
     /// Waits for the inner service to be ready; the alarm is set only if it is not at once.
     Ready {
@@ -68,20 +65,21 @@ enum State<F, B, R> {
     /// Reads what is left of a failed response before waiting.
     Draining {
         drain: Pin<Box<Drain<R>>>,
-        then: Pause,
+        then: Pause<B>,
     },
     /// Between two attempts.
     Waiting {
         sleep: Pin<Box<Sleep>>,
-        purpose: Purpose,
-        paid: Option<Paid>,
+        then: Option<Pause<B>>,
     },
     Done,
 }
 
-/// A wait that has been decided.
-struct Pause {
-    until: Instant,
+/// A wait that has been decided, and what comes after it.
+struct Pause<B> {
+    since: Instant,
+    wait: Duration,
+    request: Request<B>,
     purpose: Purpose,
     paid: Option<Paid>,
 }
@@ -187,10 +185,13 @@ where
                         _ => State::Done,
                     }
                 }
-                StateProj::Waiting { sleep, purpose, paid } => {
+                StateProj::Waiting { sleep, then } => {
                     ready!(sleep.as_mut().poll(cx));
-                    let request = context.copy.as_ref().and_then(Copy::request);
-                    State::Ready { request, purpose: *purpose, alarm: None, paid: paid.take() }
+                    let Some(Pause { wait, request, purpose, paid, .. }) = then.take() else {
+                        return Poll::Pending;
+                    };
+                    context.handle.waited(wait);
+                    State::Ready { request: Some(request), purpose, alarm: None, paid }
                 }
                 StateProj::Done => return Poll::Pending,
             };
@@ -199,7 +200,7 @@ where
     }
 }
 
-impl<B> CallContext<B> {
+impl<B: Replay> CallContext<B> {
     /// Closes an attempt; what no layer within has said of it is taken from the result.
     fn close<R, E: TransportError>(
         &self,
@@ -214,7 +215,11 @@ impl<B> CallContext<B> {
     }
 
     /// Decides whether the call goes on; `None` if it has ended.
-    fn decide<R, E>(&mut self, attempt: Option<&Attempt>, result: &Result<Response<R>, E>) -> Option<Pause> {
+    fn decide<R, E>(
+        &mut self,
+        attempt: Option<&Attempt>,
+        result: &Result<Response<R>, E>,
+    ) -> Option<Pause<B>> {
         let attempt = attempt?;
         let shared = &*self.shared;
         let now = time::now();
@@ -236,19 +241,22 @@ impl<B> CallContext<B> {
             self.stopped(Stop::KeyAge, None);
             return None;
         }
+        let Some(request) = self.copy.as_ref().and_then(|copy| copy.request(&self.handle)) else {
+            self.stopped(Stop::Body, retry_after);
+            return None;
+        };
         if costs && !shared.budget.withdraw(now) {
             self.stopped(Stop::Budget, retry_after);
             return None;
         }
         let paid = costs.then(|| Paid { shared: Arc::clone(&self.shared), spent: false });
-        self.handle.waited(wait);
         tracing::debug!(
             outcome = attempt.outcome.as_str(),
             certainty = certainty.as_str(),
             wait_ms = wait.as_millis() as u64,
             "sending again"
         );
-        Some(Pause { until: now + wait, purpose, paid })
+        Some(Pause { since: now, wait, request, purpose, paid })
     }
 
     /// Whether an attempt may begin now.
@@ -272,7 +280,9 @@ impl<B> CallContext<B> {
         );
         refusal
     }
+}
 
+impl<B> CallContext<B> {
     fn stopped(&mut self, why: Stop, retry_in: Option<Duration>) {
         self.ended = true;
         self.handle.stopped(why, retry_in);
@@ -288,47 +298,14 @@ impl<B> Drop for CallContext<B> {
     }
 }
 
-impl Pause {
-    fn into_state<F, B, R>(self) -> State<F, B, R> {
-        State::Waiting { sleep: sleep_until(self.until), purpose: self.purpose, paid: self.paid }
+impl<B> Pause<B> {
+    fn into_state<F, R>(self) -> State<F, B, R> {
+        State::Waiting { sleep: sleep_until(self.since + self.wait), then: Some(self) }
     }
 }
 
 fn sleep_until(instant: Instant) -> Pin<Box<Sleep>> {
     Box::pin(tokio::time::sleep_until(instant.into()))
-}
-
-/// A request that can be sent again.
-struct Copy<B> {
-    method: Method,
-    uri: Uri,
-    version: Version,
-    headers: HeaderMap,
-    extensions: Extensions,
-    body: B,
-}
-
-impl<B: Replay> Copy<B> {
-    fn of(request: &Request<B>) -> Option<Self> {
-        Some(Self {
-            body: request.body().try_clone()?,
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            version: request.version(),
-            headers: request.headers().clone(),
-            extensions: request.extensions().clone(),
-        })
-    }
-
-    fn request(&self) -> Option<Request<B>> {
-        let mut request = Request::new(self.body.try_clone()?);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.version_mut() = self.version;
-        *request.headers_mut() = self.headers.clone();
-        *request.extensions_mut() = self.extensions.clone();
-        Some(request)
-    }
 }
 
 impl<S, B, R> fmt::Debug for ResponseFuture<S, B, R>

@@ -69,6 +69,7 @@
 mod backoff;
 mod budget;
 mod config;
+mod copy;
 mod drain;
 mod engine;
 mod future;

@@ -40,7 +40,7 @@ mod tests {
             ("300", Some(Duration::from_secs(300))),
             ("99999999999999999999999", Some(Duration::from_secs(u64::MAX))),
             ("Sun, 06 Nov 1994 08:49:40 GMT", Some(Duration::from_secs(3))),
-            ("Sun, 06 Nov 2004 08:49:37 GMT", Some(Duration::from_secs(315_619_200))),
+            ("Sat, 06 Nov 2004 08:49:37 GMT", Some(Duration::from_secs(315_619_200))),
             ("Sun, 06 Nov 1994 08:49:37 GMT", None),
             ("Sun, 06 Nov 1984 08:49:37 GMT", None),
             ("0", None),

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header::HeaderName};
 
-use super::{CallKind, Certainty, Failure, FailureKind, Outcome, RequestId};
+use super::{
+    CallKind, Certainty, Failure, FailureKind, Outcome, RequestId,
+    headers::{IDEMPOTENT_REPLAYED, STRIPE_SHOULD_RETRY},
+};
 
 /// One HTTP exchange with Stripe, or one refusal of our own in its place.
 #[derive(Clone, Debug)]
@@ -78,12 +81,12 @@ impl Attempt {
 
     /// Takes in a response head.
     pub(super) fn answered(&mut self, kind: CallKind, status: StatusCode, headers: &HeaderMap) {
-        let exactly = |name: &str| headers.get(name).map(|value| value.as_bytes());
+        let exactly = |name: HeaderName| headers.get(name).map(|value| value.as_bytes());
         (self.outcome, self.certainty) = Outcome::of_head(kind, status, headers);
         self.status = Some(status);
-        self.replayed = exactly("idempotent-replayed") == Some(b"true");
+        self.replayed = exactly(IDEMPOTENT_REPLAYED) == Some(b"true");
         // Exactly these two words: anything else was not written by Stripe.
-        self.should_retry = match exactly("stripe-should-retry") {
+        self.should_retry = match exactly(STRIPE_SHOULD_RETRY) {
             Some(b"true") => Some(true),
             Some(b"false") => Some(false),
             _ => None,

@@ -1,11 +1,11 @@
 //! What kind of call this is, as far as repeating it is concerned.
 
-use http::{Method, Request, header::HeaderName};
+use http::{Method, Request};
 
-use super::operation::{ApiVersion, Operation};
-
-/// The header that carries an idempotency key.
-pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+use super::{
+    headers::IDEMPOTENCY_KEY,
+    operation::{ApiVersion, Operation},
+};
 
 /// The method, as far as Stripe's rules distinguish it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -20,6 +20,7 @@ pub mod body;
 pub(crate) mod certainty;
 pub mod config;
 mod error;
+pub mod headers;
 pub mod intent;
 pub mod key;
 mod kind;
@@ -44,7 +45,7 @@ pub use self::{
     error::{BoxError, Error},
     intent::{AttemptTimeout, Deadline, RetryLimit},
     key::{IdempotencyKey, InvalidKey},
-    kind::{CallKind, IDEMPOTENCY_KEY, Verb},
+    kind::{CallKind, Verb},
     operation::{ApiVersion, Class, Operation, Priority},
     outcome::{Outcome, RateLimitReason},
     refusal::Refusal,

@@ -4,7 +4,10 @@ use std::fmt;
 
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 
-use super::{CallKind, Certainty, FailureKind, Verb};
+use super::{
+    CallKind, Certainty, FailureKind, Verb,
+    headers::{REQUEST_ID, STRIPE_RATE_LIMITED_REASON},
+};
 
 /// What one attempt came to. A closed set: it is the label of metrics and the type of errors in spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,7 +132,7 @@ impl fmt::Display for Outcome {
 
 /// Whether a 2xx is Stripe's own: it carries a `Request-Id`, or JSON. A captive portal's page has neither.
 fn is_stripes(headers: &HeaderMap) -> bool {
-    headers.contains_key("request-id")
+    headers.contains_key(REQUEST_ID)
         || headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
             let essence = value.split(';').next().unwrap_or_default().trim();
             essence.eq_ignore_ascii_case("application/json")
@@ -160,7 +163,7 @@ pub enum RateLimitReason {
 
 impl RateLimitReason {
     fn of(headers: &HeaderMap) -> Self {
-        match headers.get("stripe-rate-limited-reason").map(|value| value.as_bytes()) {
+        match headers.get(STRIPE_RATE_LIMITED_REASON).map(|value| value.as_bytes()) {
             None => Self::Unstated,
             Some(b"global-rate") => Self::GlobalRate,
             Some(b"global-concurrency") => Self::GlobalConcurrency,

@@ -1,8 +1,25 @@
 //! An answer that was lost is neither lost money nor a second charge.
 
+use std::{
+    error::Error as StdError,
+    future::{Ready, ready},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Full};
 use stripe_sim::{Canned, Fault, Reason, Step};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tower::Service;
 use tower_stripe::{
-    Advice, Certainty, FailureKind, Outcome, ResponseExt, RetryLimit, StripeTransport,
+    Advice, Certainty, Error, Failure, FailureKind, Outcome, ResponseExt, RetryLimit, StripeBody,
+    StripeTransport, TransportError,
     retry::{BudgetConfig, RetryConfig},
     vocab::{BodyError, Purpose, Ratio, Stop, time},
 };
@@ -11,6 +28,62 @@ use crate::support::{
     assert_one_key_and_body, bytes, gaps, get, keyed, keys, millis, payment, payment_with, secs, sim,
     statuses, stop, stop_of, transport, transport_of, with,
 };
+
+/// A client that fails so many times, and then answers.
+#[derive(Clone)]
+struct Failing {
+    failure: Failure,
+    left: Arc<AtomicUsize>,
+    arrivals: UnboundedSender<Instant>,
+}
+
+#[derive(Debug)]
+struct Failed(Failure);
+
+impl TransportError for Failed {
+    fn failure(&self) -> Failure {
+        self.0
+    }
+
+    fn as_source(&self) -> Option<&(dyn StdError + 'static)> {
+        None
+    }
+}
+
+impl Service<Request<Full<Bytes>>> for Failing {
+    type Response = Response<Full<Bytes>>;
+    type Error = Failed;
+    type Future = Ready<Result<Response<Full<Bytes>>, Failed>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+        self.arrivals.send(time::now()).expect("the test listens");
+        let take_one = |left: usize| left.checked_sub(1);
+        match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take_one) {
+            Ok(_) => ready(Err(Failed(self.failure))),
+            Err(_) => {
+                let mut response = Response::new(Full::default());
+                response.headers_mut().insert("request-id", HeaderValue::from_static("req_1"));
+                ready(Ok(response))
+            }
+        }
+    }
+}
+
+/// Sends a payment through a client that fails so many times; also, when requests came to the client.
+async fn send_failing(
+    failure: Failure,
+    times: usize,
+    limit: RetryLimit,
+) -> (Result<Response<StripeBody<Full<Bytes>>>, Error<Failed>>, Vec<Instant>) {
+    let (arrivals, mut arrived) = unbounded_channel();
+    let client = Failing { failure, left: Arc::new(AtomicUsize::new(times)), arrivals };
+    let result = StripeTransport::new(client).send(with(payment("o"), limit)).await;
+    (result, std::iter::from_fn(|| arrived.try_recv().ok()).collect())
+}
 
 /// S-01
 #[tokio::test(start_paused = true)]
@@ -295,6 +368,73 @@ async fn a_broken_gateway_is_unknown_and_tried_again() {
     }
 }
 
+/// S-18b
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_handed_back_is_sent_again_at_once_and_once() {
+    for (handed_back, limit, sent) in [
+        (1, RetryLimit::NONE, 2),
+        (2, RetryLimit::NONE, 2),
+        (2, RetryLimit::new(1), 3),
+        (9, RetryLimit::new(1), 3),
+    ] {
+        let began = time::now();
+        let failure = Failure::handed_back(FailureKind::StreamRefused);
+        let (result, arrivals) = send_failing(failure, handed_back, limit).await;
+
+        assert_eq!(arrivals.len(), sent, "{handed_back} {limit:?}");
+        assert_eq!(arrivals[..2], [began, began], "the first time costs no wait");
+        assert!(arrivals[2..].iter().all(|arrival| *arrival - began >= millis(250)));
+        match result {
+            Ok(response) => assert_eq!(response.certainty(), Some(Certainty::Executed)),
+            Err(error) => {
+                assert!(handed_back >= sent);
+                assert_eq!((error.certainty(), error.advice()), (Certainty::NotSent, Advice::NewKey));
+                assert_eq!(error.report().map(|report| report.attempts()[1].purpose), Some(Purpose::Resend));
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_is_not_trusted_is_not_tried_again() {
+    let (result, arrivals) = send_failing(Failure::not_sent(FailureKind::Tls), 9, RetryLimit::new(5)).await;
+    let error = result.expect_err("no connection is made");
+
+    assert_eq!(arrivals.len(), 1);
+    assert_eq!(stop_of(&error), Some(Stop::Final));
+    assert_eq!((error.certainty(), error.advice()), (Certainty::NotSent, Advice::NewKey));
+}
+
+/// S-18c
+#[tokio::test(start_paused = true)]
+async fn a_rejection_says_nothing_about_a_request_that_is_still_on_its_way() {
+    let sim = sim();
+    let wrong = Canned::json(400, &serde_json::json!({"error": {"type": "invalid_request_error"}}));
+    sim.script("o", [Step::Fault(Fault::F5 { delay: secs(60) }), Step::Answer(wrong)]);
+    let response = transport(&sim).send(payment("o")).await.expect("stripe answered");
+
+    assert_eq!(response.outcome(), Some(Outcome::InvalidRequest));
+    assert_eq!((response.certainty(), response.advice()), (Some(Certainty::Unknown), Some(Advice::SameKey)));
+    assert_eq!((statuses(&sim, "o"), sim.ledger().executions("o")), (vec![None, Some(400)], 0));
+    sim.quiesce().await;
+    assert_eq!(sim.ledger().executions("o"), 1, "the first one landed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_given_up_in_the_middle_is_unknown_and_not_repeated() {
+    for status in [408, 424, 499] {
+        let sim = sim();
+        sim.script("o", [Step::Answer(Canned::empty(status))]);
+        let response = transport(&sim).send(payment("o")).await.expect("something answered");
+        assert_eq!((response.outcome(), stop(&response)), (Some(Outcome::Interrupted), Some(Stop::Final)));
+        assert_eq!(
+            (response.certainty(), response.advice()),
+            (Some(Certainty::Unknown), Some(Advice::SameKey))
+        );
+        assert_eq!((statuses(&sim, "o"), sim.ledger().executions("o")), (vec![Some(status)], 0));
+    }
+}
+
 /// S-18a
 #[tokio::test(start_paused = true)]
 async fn a_reset_proves_something_only_if_the_body_was_not_touched() {
@@ -319,7 +459,7 @@ async fn a_success_whose_body_breaks_off_was_executed() {
     sim.script("o", [Step::Fault(Fault::F4Cut)]);
     let response = transport(&sim).send(payment("o")).await.expect("the head arrives");
     let handle = response.report_handle().expect("a report").clone();
-    let error = http_body_util::BodyExt::collect(response.into_body()).await.expect_err("it breaks off");
+    let error = response.into_body().collect().await.expect_err("it breaks off");
 
     assert!(matches!(error, BodyError::Transport(_)));
     assert_eq!(handle.report().certainty(), Certainty::Executed);
@@ -338,7 +478,7 @@ async fn a_success_whose_body_stalls_ends_at_the_deadline_and_was_executed() {
     let response = stripe.send(payment("o")).await.expect("the head arrives");
     assert_eq!(time::now(), began, "a success is not read");
     let handle = response.report_handle().expect("a report").clone();
-    let error = http_body_util::BodyExt::collect(response.into_body()).await.expect_err("it stalls");
+    let error = response.into_body().collect().await.expect_err("it stalls");
 
     assert!(matches!(error, BodyError::Deadline));
     assert_eq!(time::now() - began, secs(40));
