@@ -66,3 +66,6 @@ impl ClassifyBuilder {
         self.config
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,9 @@ mod future;
 mod layer;
 mod service;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::{
     config::{ClassifyBuilder, ClassifyConfig},
     error::{ClientSecret, RelatedObject, StripeError},

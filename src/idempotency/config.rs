@@ -118,3 +118,6 @@ impl IdempotencyBuilder {
         self.config
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use std::{
 use http::Response;
 use pin_project::pin_project;
 
+use super::service;
 use crate::vocab::{ReportHandle, report::HandedOn};
 
 /// The future of [`Idempotency`](super::Idempotency).
@@ -58,6 +59,8 @@ where
                         .close(result.as_ref().ok().map(|response| (response.status(), response.headers())));
                 }
                 if let Ok(response) = &mut result {
+                    // Stripe echoes it.
+                    service::conceal(response.headers_mut());
                     handle.attach(response);
                 }
                 Poll::Ready(result)

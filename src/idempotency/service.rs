@@ -3,7 +3,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use tower::Service;
 
 use super::{
@@ -28,6 +28,8 @@ impl<S> Idempotency<S> {
     }
 
     fn prepare<B>(&self, request: &mut Request<B>, handle: &ReportHandle) -> Result<(), Refusal> {
+        // Whatever becomes of it: nobody within is to print a key.
+        conceal(request.headers_mut());
         let kind = CallKind::of(request, handle.operation(request));
         if !kind.heeds_key(request.uri().path()) {
             return Ok(());
@@ -55,6 +57,14 @@ impl<S> Idempotency<S> {
     }
 }
 
+/// Keeps the key out of what `Debug` shows of these headers.
+pub(super) fn conceal(headers: &mut HeaderMap) {
+    // The first line is enough where there are more: those are refused, or were joined to one.
+    if let Some(value) = headers.get_mut(IDEMPOTENCY_KEY) {
+        value.set_sensitive(true);
+    }
+}
+
 impl<S, B, R> Service<Request<B>> for Idempotency<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
@@ -76,7 +86,7 @@ where
                 ResponseFuture::handed_on(self.inner.call(request), handle, handed_on)
             }
             Err(refusal) => {
-                handle.refused(&refusal);
+                handle.refused_unread(&request, &refusal);
                 ResponseFuture::refused(refusal.into())
             }
         }

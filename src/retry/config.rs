@@ -181,3 +181,6 @@ impl RetryBuilder {
         self.config
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,14 +22,15 @@ const MAX_TIME: Duration = Duration::from_millis(100);
 pub(super) struct Drain<R> {
     #[pin]
     body: R,
-    left: usize,
+    /// `None` until the first frame, which may be what a layer within has read already, and which is there at once.
+    left: Option<usize>,
     #[pin]
     alarm: Sleep,
 }
 
 impl<R> Drain<R> {
     pub(super) fn new(body: R) -> Self {
-        Self { body, left: MAX_BYTES, alarm: tokio::time::sleep(MAX_TIME) }
+        Self { body, left: None, alarm: tokio::time::sleep(MAX_TIME) }
     }
 }
 
@@ -43,8 +44,8 @@ impl<R: Body> Future for Drain<R> {
                 Poll::Ready(None | Some(Err(_))) => return Poll::Ready(()),
                 Poll::Ready(Some(Ok(frame))) => {
                     let read = frame.data_ref().map_or(0, Buf::remaining);
-                    match this.left.checked_sub(read) {
-                        Some(left) => *this.left = left,
+                    match this.left.map_or(Some(MAX_BYTES), |left| left.checked_sub(read)) {
+                        Some(left) => *this.left = Some(left),
                         None => return Poll::Ready(()),
                     }
                 }

@@ -47,8 +47,8 @@ impl Progress {
     /// An attempt begins.
     pub(super) const fn begin(&mut self, purpose: Purpose) {
         match purpose {
-            Purpose::First | Purpose::Retry => self.attempts += 1,
-            Purpose::Poll => self.polls += 1,
+            Purpose::First | Purpose::Retry => self.attempts = self.attempts.saturating_add(1),
+            Purpose::Poll => self.polls = self.polls.saturating_add(1),
             Purpose::Resend => self.resent = true,
         }
     }
@@ -161,8 +161,8 @@ impl Engine {
             return stop;
         };
         progress.refusals = progress.refusals.saturating_add(1);
-        if attempt.purpose == Purpose::Retry {
-            progress.attempts -= 1; // It was not made.
+        if matches!(attempt.purpose, Purpose::First | Purpose::Retry) {
+            progress.attempts = progress.attempts.saturating_sub(1); // It was not made.
         }
         let wait = hint.max(self.ordinary.delay(progress.refusals, draw));
         if !fits(call, now, wait) {
@@ -209,7 +209,7 @@ fn wish(kind: CallKind, progress: &mut Progress, attempt: &Attempt) -> Wish {
         Outcome::RateLimited(RateLimitReason::ResourceSpecific) if !told_to => Wish::Stop(Stop::Final),
         Outcome::RateLimited(_) => Wish::Retry(Pace::Limiter),
         Outcome::ServerError if status == 500 && kind.verb == Verb::Post && kind.api != ApiVersion::V2 => {
-            progress.stored_failures += 1;
+            progress.stored_failures = progress.stored_failures.saturating_add(1);
             if !told_to && (attempt.replayed || progress.stored_failures > 1) {
                 Wish::Stop(Stop::Final)
             } else {

@@ -2,12 +2,16 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, header::RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, header::RETRY_AFTER};
 
 /// How long the server asks to wait, by seconds or by date; `None` where it asks for nothing that one could do: garbage,
-/// a negative number, zero, a date that has passed.
-pub(super) fn parse(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+/// a negative number, zero, a date that has passed. Of several lines the longest counts.
+pub(super) fn parse(headers: &HeaderMap, now: impl Fn() -> SystemTime) -> Option<Duration> {
+    headers.get_all(RETRY_AFTER).iter().filter_map(|value| parse_line(value, &now)).max()
+}
+
+fn parse_line(value: &HeaderValue, now: impl Fn() -> SystemTime) -> Option<Duration> {
+    let value = value.to_str().ok()?.trim();
     let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than fit are still a number, and still far too long.
         Duration::from_secs(value.parse().unwrap_or(u64::MAX))
@@ -19,7 +23,6 @@ pub(super) fn parse(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Op
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;

@@ -73,3 +73,6 @@ impl TimeoutBuilder {
         self.config
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,3 +129,6 @@ impl Builder {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests;

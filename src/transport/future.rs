@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use pin_project::pin_project;
-use tower::Service;
+use tower::{Service, util::Oneshot};
 
 use super::service::Call;
 use crate::vocab::{Error, Replay, ReportHandle, StripeBody, TransportError};
@@ -88,5 +88,45 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+/// The future of [`StripeTransport::send`](super::StripeTransport::send).
+#[pin_project]
+pub struct Sending<S, B>
+where
+    S: Service<Request<B>>,
+{
+    #[pin]
+    call: Oneshot<S, Request<B>>,
+}
+
+impl<S, B> Sending<S, B>
+where
+    S: Service<Request<B>>,
+{
+    pub(super) const fn new(call: Oneshot<S, Request<B>>) -> Self {
+        Self { call }
+    }
+}
+
+impl<S, B> Future for Sending<S, B>
+where
+    S: Service<Request<B>>,
+{
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().call.poll(cx)
+    }
+}
+
+/// Shows nothing: before it is polled it holds the request, with the API key and the body.
+impl<S, B> fmt::Debug for Sending<S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sending").finish_non_exhaustive()
     }
 }

@@ -62,6 +62,6 @@ mod service;
 
 pub use self::{
     builder::Builder,
-    future::ResponseFuture,
+    future::{ResponseFuture, Sending},
     service::{StripeTransport, TransportLayer},
 };

@@ -6,10 +6,10 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, header::AUTHORIZATION};
 use http_body::Body;
-use tower::{Layer, Service, ServiceExt, util::Oneshot};
+use tower::{Layer, Service, ServiceExt};
 use tower_http::sensitive_headers::{SetSensitiveRequestHeaders, SetSensitiveRequestHeadersLayer};
 
-use super::{Builder, ResponseFuture, hosts::Hosts};
+use super::{Builder, ResponseFuture, Sending, hosts::Hosts};
 use crate::{
     classify::{Classify, ClassifyConfig, ClassifyLayer},
     edge::Edge,
@@ -41,11 +41,11 @@ impl<S> StripeTransport<S> {
     }
 
     /// Sends one request. The future can be spawned: it borrows nothing.
-    pub fn send<B>(&self, request: Request<B>) -> Oneshot<Self, Request<B>>
+    pub fn send<B>(&self, request: Request<B>) -> Sending<Self, B>
     where
         Self: Service<Request<B>> + Clone,
     {
-        self.clone().oneshot(request)
+        Sending::new(self.clone().oneshot(request))
     }
 }
 
@@ -77,7 +77,7 @@ where
         match self.hosts.check(request.uri()) {
             Ok(()) => ResponseFuture::calling(self.call.call(request), handle),
             Err(refusal) => {
-                handle.refused(&refusal);
+                handle.refused_unread(&request, &refusal);
                 ResponseFuture::refused(Error::from(refusal).with_report(handle))
             }
         }

@@ -81,7 +81,7 @@ impl Attempt {
 
     /// Takes in a response head.
     pub(super) fn answered(&mut self, kind: CallKind, status: StatusCode, headers: &HeaderMap) {
-        let exactly = |name: HeaderName| headers.get(name).map(|value| value.as_bytes());
+        let exactly = |name: HeaderName| said(headers, &name);
         (self.outcome, self.certainty) = Outcome::of_head(kind, status, headers);
         self.status = Some(status);
         self.replayed = exactly(IDEMPOTENT_REPLAYED) == Some(b"true");
@@ -123,4 +123,11 @@ impl Attempt {
     pub(super) const fn lost(&mut self) {
         self.outcome = Outcome::Transport(FailureKind::Other);
     }
+}
+
+/// What a header says, if all its lines say the same: of lines that contradict each other, Stripe wrote one at most.
+fn said<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut lines = headers.get_all(name).iter();
+    let first = lines.next()?;
+    lines.all(|line| line == first).then(|| first.as_bytes())
 }

@@ -83,8 +83,11 @@ impl Standing {
             Certainty::Executed => self.executed = true,
             Certainty::Unknown => {
                 self.unknown = true;
-                self.stored_failure |=
-                    v1_key && attempt.replayed && matches!(attempt.outcome, Outcome::ServerError);
+                // In v2 Stripe stores no failure; of any other version than these two, the worse is presumed.
+                self.stored_failure |= kind.keyed
+                    && kind.api != ApiVersion::V2
+                    && attempt.replayed
+                    && matches!(attempt.outcome, Outcome::ServerError);
             }
             Certainty::Rejected => {
                 self.rejected = true;

@@ -162,3 +162,6 @@ impl fmt::Display for Ratio {
         if tenths == 0 { write!(f, "{whole} %") } else { write!(f, "{whole}.{tenths} %") }
     }
 }
+
+#[cfg(test)]
+mod tests;

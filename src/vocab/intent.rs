@@ -81,3 +81,6 @@ impl Deadline {
 /// How long each attempt of this call may take up to its response head, instead of as long as configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AttemptTimeout(pub Duration);
+
+#[cfg(test)]
+mod tests;

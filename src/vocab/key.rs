@@ -254,3 +254,6 @@ impl KeyClock {
         self.check(now).is_err()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,9 @@ mod timed_out;
 pub mod tracked;
 pub mod transport_error;
 
+#[cfg(test)]
+mod standing_tests;
+
 pub use self::{
     advice::Advice,
     attempt::{Attempt, Purpose},

@@ -21,7 +21,7 @@ pub enum Outcome {
     Redirect,
     /// 400, and any other 4xx that has no name of its own here.
     InvalidRequest,
-    /// 400 `idempotency_error`: the key was used before, with other parameters.
+    /// 400 or 404 `idempotency_error`: the key was used before, with other parameters.
     KeyMismatch,
     /// 401: the API key is not accepted.
     Unauthorized,
@@ -114,11 +114,16 @@ impl Outcome {
     ) -> (Self, Certainty) {
         match (self, code, error_type) {
             (Self::Conflict, Some("idempotency_key_in_use"), _) => (Self::KeyInUse, Certainty::Unknown),
+            // It says nothing, or only that it is about the key: that is no answer to whether the key is in use.
+            (Self::Conflict, None, None | Some("idempotency_error")) => (self, certainty),
             (Self::Conflict, ..) => (Self::Conflict, Certainty::Rejected),
             (Self::RateLimited(RateLimitReason::Unstated), Some("lock_timeout"), _) => {
                 (Self::LockTimeout, certainty)
             }
-            (Self::InvalidRequest, _, Some("idempotency_error")) => (Self::KeyMismatch, certainty),
+            // As 400, or as 404 where the key was first used with another path.
+            (Self::InvalidRequest | Self::NotFound, _, Some("idempotency_error")) => {
+                (Self::KeyMismatch, certainty)
+            }
             _ => (self, certainty),
         }
     }

@@ -14,6 +14,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use super::{
     Advice, Attempt, CallKind, Certainty, Failure, IdempotencyKey, Operation, Purpose, Refusal, RequestId,
     SendProof, Standing,
+    headers::IDEMPOTENCY_KEY,
     key::{History, KeyClock},
     sync::Lock,
     time,
@@ -189,6 +190,8 @@ struct State {
     standing: Standing,
     deadline: Option<Instant>,
     key: Option<Key>,
+    /// Whether the caller gave a key that was not looked at any more.
+    key_claimed: bool,
     /// Whether a layer outside of all attempts has handed the request on.
     handed_on: bool,
     current: Option<Attempt>,
@@ -297,12 +300,11 @@ impl ReportHandle {
     /// For a layer that makes the attempts of a call: takes the account over from an outer layer that took the whole
     /// call for one attempt.
     pub fn take_over(&self) {
-        if self.0.open.swap(false, Ordering::Relaxed) {
-            self.0.state.with(|state| {
-                state.current = None;
-                state.handed_on = true;
-            });
-        }
+        self.0.open.store(false, Ordering::Relaxed);
+        self.0.state.with(|state| {
+            state.current = None;
+            state.handed_on = false;
+        });
     }
 
     /// For a layer outside of all attempts: hands `request` on. Where no layer within accounts for an attempt, what
@@ -377,6 +379,19 @@ impl ReportHandle {
                 None => state.stopped = Some(Stop::Refused),
             }
         });
+    }
+
+    /// For a layer that refuses before the key of `request` was looked at: a key of the caller's, whatever its worth,
+    /// may have a past.
+    pub fn refused_unread<B>(&self, request: &Request<B>, refusal: &Refusal) {
+        let claimed = request.headers().contains_key(IDEMPOTENCY_KEY)
+            || request.extensions().get::<IdempotencyKey>().is_some();
+        let kind = CallKind::of(request, self.operation(request));
+        self.0.state.with(|state| {
+            state.kind.get_or_insert(kind);
+            state.key_claimed = claimed && kind.heeds_key(request.uri().path());
+        });
+        self.refused(refusal);
     }
 
     /// Registers the means to prove that the open attempt was never sent.
@@ -494,7 +509,7 @@ impl State {
         let kind = self.kind.unwrap_or(CallKind::UNKNOWN);
         let history = match &self.key {
             Some(key) => Some(key.key.history()),
-            None => kind.keyed.then_some(History::Unknown),
+            None => (kind.keyed || self.key_claimed).then_some(History::Unknown),
         };
         let expired = self.key.as_ref().is_some_and(|key| key.clock.expired(now));
         Advice::of(standing, kind, history, expired)
@@ -575,3 +590,6 @@ impl Drop for HandedOn {
         self.end(End::Dropped, None);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -330,8 +330,8 @@ impl Scribe {
 #[tokio::test(start_paused = true)]
 async fn no_log_shows_a_secret() {
     let (notes, mut noted) = unbounded_channel();
-    // Two, since with a single one tracing asks the default of whichever thread meets a call site first, and other tests
-    // have none.
+    // Two, since with a single one tracing asks the default of whichever thread meets a call site first, and other
+    // tests have none.
     let _other = tracing::Dispatch::new(Scribe(notes.clone()));
     let guard = tracing::subscriber::set_default(Scribe(notes));
     let sim = sim();
@@ -347,4 +347,14 @@ async fn no_log_shows_a_secret() {
         lines += 1;
     }
     assert!(lines > 0, "retries are logged");
+}
+
+/// The key may have a past, though this call never looked at it.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_by_host_keeps_a_callers_key() {
+    let sim = sim();
+    let mut request = keyed(payment("o"), "mine");
+    *request.uri_mut() = "https://evil.example/v1/payment_intents".parse().expect("a uri");
+    let error = transport(&sim).send(request).await.expect_err("refused");
+    assert_eq!((error.certainty(), error.advice()), (Certainty::NotSent, Advice::SameKey));
 }

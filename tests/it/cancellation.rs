@@ -236,3 +236,13 @@ async fn a_crowd_that_leaves_leaves_nothing_behind() {
     let response = stripe.send(get("/v1/customers", "next")).await.expect("the transport is as good as new");
     assert_eq!(response.attempts(), Some(1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_client_is_busy_is_not_sent_also_while_it_waits() {
+    let (client, mut seen) = tower_test::mock::pair::<Request<Full<Bytes>>, Response<Full<Bytes>>>();
+    seen.allow(0);
+    let handle = ReportHandle::new();
+    let mut call = Box::pin(StripeTransport::new(client).send(with(payment("o"), handle.clone())));
+    assert!(call.as_mut().now_or_never().is_none());
+    assert_eq!((handle.certainty(), handle.report().attempts_made()), (Certainty::NotSent, 0));
+}

@@ -168,8 +168,8 @@ async fn a_key_born_in_the_future_is_refused() {
     assert!(sim.log().is_empty());
 }
 
-/// The hour that a call may last at most is an hour that a key may grow older: the retries of one call never go past the
-/// age at which Stripe forgets.
+/// The hour that a call may last at most is an hour that a key may grow older: the retries of one call never go
+/// past the age at which Stripe forgets.
 #[tokio::test(start_paused = true)]
 async fn no_request_carries_a_key_that_is_older_than_its_limit() {
     let sim = sim();

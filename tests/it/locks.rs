@@ -112,6 +112,24 @@ async fn a_payment_that_outlasts_its_attempt_is_polled_and_charged_once() {
     assert_one_key_and_body(&sim, "o");
 }
 
+/// S-06
+#[tokio::test(start_paused = true)]
+async fn polls_use_up_no_attempts() {
+    let sim = sim();
+    let mut steps = vec![Step::Answer(Canned::key_in_use()); 5];
+    steps.extend(vec![Step::Answer(Canned::html(503)); 2]);
+    sim.script("o", steps);
+    let response = transport(&sim).send(payment("o")).await.expect("stripe is back");
+
+    let report = response.report().expect("a report");
+    let purposes: Vec<_> = report.attempts().iter().map(|attempt| attempt.purpose).collect();
+    let (first, poll, retry) = (Purpose::First, Purpose::Poll, Purpose::Retry);
+    assert_eq!(purposes, [first, poll, poll, poll, poll, poll, retry, retry]);
+    assert_eq!(report.attempts_made(), 8, "they are requests all the same");
+    assert_eq!((statuses(&sim, "o").len(), sim.ledger().executions("o")), (8, 1));
+    assert_one_key_and_body(&sim, "o");
+}
+
 /// S-46
 #[tokio::test(start_paused = true)]
 async fn a_key_that_stays_in_use_is_polled_up_to_the_deadline_and_unknown() {

@@ -5,9 +5,13 @@ mod support;
 
 mod bad_input;
 mod cancellation;
+mod contract;
 mod expiry;
 mod keys;
 mod locks;
 mod retries;
+mod reuse;
+mod secrets;
 mod spawn;
 mod unknown_outcomes;
+mod wire;

@@ -16,6 +16,7 @@ use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::Full;
 use stripe_sim::{Canned, Fault, Reason, Sim, Step};
+use tokio::time::timeout;
 use tower_stripe::{
     Advice, AttemptTimeout, BoxError, Certainty, Deadline, Outcome, ResponseExt, RetryLimit, StripeTransport,
     retry::RetryConfig,
@@ -94,7 +95,9 @@ async fn a_body_that_cannot_be_had_again_is_sent_once() {
     ] {
         let sim = sim();
         sim.script(order, [step.clone()]);
-        let error = transport(&sim).send(payment(order).map(SendOnce)).await.expect_err("no answer arrives");
+        let call = transport(&sim).send(payment(order).map(SendOnce));
+        let ended = timeout(secs(300), call).await.expect("it ends");
+        let error = ended.expect_err("no answer arrives");
         assert_eq!((sim.log().len(), stop_of(&error)), (1, Some(Stop::Body)), "{order}");
         assert_eq!((error.certainty(), error.advice()), (certainty, advice));
         assert_eq!(sim.ledger().executions(order), u32::from(order == "lost"));
@@ -396,4 +399,34 @@ async fn a_failed_response_that_stalls_is_let_go_after_a_moment() {
     let held = *notes.dropped.get().expect("dropped") - began;
     assert!(held <= millis(1_102), "classify gives it a second, and draining 100 ms; it was held {held:?}");
     assert!(repeated - began >= secs(30));
+}
+
+/// S-90: of two lines that contradict each other Stripe wrote one at most.
+#[tokio::test(start_paused = true)]
+async fn a_should_retry_that_contradicts_itself_is_ignored() {
+    let sim = sim();
+    let both = |canned: Canned, a: &'static str, b: &'static str| {
+        Step::Answer(canned.header_line("stripe-should-retry", a).header_line("stripe-should-retry", b))
+    };
+    sim.script("503", [both(Canned::html(503), "false", "true")]);
+    sim.script("401", [both(Canned::unauthorized(), "true", "false")]);
+    transport(&sim).send(payment("503")).await.expect("paid");
+    transport(&sim).send(payment("401")).await.expect("answered");
+    assert_eq!((statuses(&sim, "503").len(), statuses(&sim, "401").len()), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_of_two_retry_afters_is_waited_for() {
+    let sim = sim();
+    let answer = Canned::html(503).header_line("retry-after", "1").header_line("retry-after", "20");
+    sim.script("o", [Step::Answer(answer)]);
+    transport(&sim).send(payment("o")).await.expect("paid");
+    assert!(gaps(&sim, "o")[0] >= secs(20), "{:?}", gaps(&sim, "o"));
+}
+
+/// A layer within has read 80 KiB of it, and hands them on as one frame.
+#[tokio::test(start_paused = true)]
+async fn a_failed_response_of_96_kib_is_read_to_its_end() {
+    let (notes, _) = after_a_failure_with(6, false).await;
+    assert_eq!((notes.frames.load(Ordering::Relaxed), notes.ends.load(Ordering::Relaxed)), (6, 1));
 }

@@ -11,25 +11,28 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
+use stripe_sim::{Canned, Fault, SimBody, Step};
 use tower::{
     Layer, Service, ServiceBuilder, ServiceExt,
     buffer::{Buffer, BufferLayer},
     limit::{ConcurrencyLimit, ConcurrencyLimitLayer},
-    util::{BoxCloneSyncService, Oneshot},
+    util::BoxCloneSyncService,
 };
 use tower_http::trace::TraceLayer;
 use tower_stripe::{
-    BoxError, Certainty, Refusal, ResponseExt, StripeBody, StripeTransport,
+    Advice, BoxError, Certainty, Outcome, Refusal, ReportHandle, ResponseExt, RetryLimit, StripeBody,
+    StripeTransport,
     classify::{self, Classify, ClassifyLayer},
     edge::{self, Edge, hyper_util},
     idempotency::{self, Idempotency, IdempotencyLayer},
     request_id::{self, ExtractRequestId, RequestIdLayer},
     retry::{self, Retry, RetryLayer},
-    timeout::{self, Timeout, TimeoutLayer},
+    timeout::{self, Timeout, TimeoutConfig, TimeoutLayer},
     transport::{self, TransportLayer},
+    vocab::{Stop, time},
 };
 
-use crate::support::{bytes, payment, sim};
+use crate::support::{SimClient, bytes, client, millis, payment, secs, sim};
 
 type RequestBody = Full<Bytes>;
 
@@ -127,7 +130,7 @@ async fn a_boxed_transport_is_a_client_for_another_layer() {
 
 #[tokio::test(start_paused = true)]
 async fn every_layer_and_the_transport_can_be_spawned_over_the_recommended_client() {
-    let client = || hyper_util::Builder::new().build::<RequestBody>();
+    let client = || -> Recommended { hyper_util::Builder::new().build() };
     let not_sent = |certainty| assert_eq!(certainty, Certainty::NotSent);
 
     spawned!(RequestIdLayer::new().layer(client()), nowhere()).expect_err("no host");
@@ -181,7 +184,7 @@ struct Shop {
 
 /// Futures, of single layers too, can be kept by name.
 struct UnderWay {
-    sent: Oneshot<StripeTransport<Boxed>, Request<RequestBody>>,
+    sent: transport::Sending<StripeTransport<Boxed>, RequestBody>,
     called: transport::ResponseFuture<Boxed, RequestBody, RequestBody>,
     retried: retry::ResponseFuture<Boxed, RequestBody, RequestBody>,
     keyed: idempotency::ResponseFuture<<Boxed as Service<Request<RequestBody>>>::Future, BoxError>,
@@ -237,17 +240,6 @@ async fn services_and_their_futures_have_names_and_can_be_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_transport_serves_many_tasks_at_once() {
-    let sim = sim();
-    let stripe = crate::support::transport(&sim);
-    let calls: Vec<_> = (0..50).map(|n| tokio::spawn(stripe.send(payment(&format!("order-{n}"))))).collect();
-    for call in calls {
-        assert_eq!(call.await.expect("no panic").expect("an answer").status(), 200);
-    }
-    assert_eq!(sim.ledger().total(), 50);
-}
-
-#[tokio::test(start_paused = true)]
 async fn it_works_under_a_trace_layer() {
     let service =
         ServiceBuilder::new().layer(TraceLayer::new_for_http()).service(StripeTransport::new(Infallibly));
@@ -297,4 +289,157 @@ async fn it_works_with_a_concurrency_limit_inside_and_outside() {
     );
     let stripe = StripeTransport::new(ConcurrencyLimit::new(hyper_util::Builder::new().build(), 1));
     spawned!(ConcurrencyLimit::new(stripe, 1), nowhere()).expect_err("no host");
+}
+
+#[tokio::test(start_paused = true)]
+async fn buffers_inside_and_outside_work_under_load() {
+    let sim = sim();
+    let crowded = || ConcurrencyLimit::new(client(&sim), 4);
+    let inside = TransportLayer::default().layer(Buffer::new(crowded(), 3));
+    let outside = Buffer::new(TransportLayer::default().layer(crowded()), 3);
+    let order = |n: usize| {
+        // One in four loses its first answer, so that retries queue among first attempts.
+        let order = format!("order-{n}");
+        if n.is_multiple_of(4) {
+            sim.script(&order, [Step::Fault(Fault::F3)]);
+        }
+        payment(&order)
+    };
+    let through_inside: Vec<_> = (0..200).map(|n| tokio::spawn(inside.send(order(n)))).collect();
+    let through_outside: Vec<_> =
+        (200..400).map(|n| tokio::spawn(outside.clone().oneshot(order(n)))).collect();
+    for call in through_inside {
+        assert_eq!(call.await.expect("no panic").expect("an answer").status(), 200);
+    }
+    for call in through_outside {
+        assert_eq!(call.await.expect("no panic").expect("an answer").status(), 200);
+    }
+    let ledger = sim.ledger();
+    assert_eq!((ledger.total(), ledger.charged_twice(), sim.in_flight()), (400, vec![], 0));
+}
+
+// === wrapped in the wrong order, and alone ===
+
+/// What a caller that kept the handle reads of a call.
+fn told(handle: &ReportHandle) -> (Certainty, u32, Option<Stop>) {
+    let report = handle.report();
+    (report.certainty(), report.attempts_made(), report.stopped())
+}
+
+fn watched(order: &str) -> (Request<RequestBody>, ReportHandle) {
+    let handle = ReportHandle::new();
+    let mut request = payment(order);
+    request.headers_mut().insert("idempotency-key", order.parse().expect("a value"));
+    request.extensions_mut().insert(handle.clone());
+    (request, handle)
+}
+
+/// S-112: the limit of an attempt around all of them is a limit of the call, and what it cuts is told all the same.
+#[tokio::test(start_paused = true)]
+async fn a_timeout_outside_of_retry_cuts_the_call_and_the_report_stays_true() {
+    let hangs = || Step::Fault(Fault::F5 { delay: secs(3_600) });
+    let lost = || Step::Fault(Fault::F3);
+    for (script, limit, attempts) in [
+        (vec![hangs()], secs(5), 1),
+        (vec![lost(), hangs()], secs(5), 2),
+        // In the backoff, which is at least 250 ms.
+        (vec![lost()], millis(100), 1),
+    ] {
+        let sim = sim();
+        sim.script("o", script.clone());
+        let config = TimeoutConfig::builder().attempt(limit).build().expect("valid settings");
+        let layers = ServiceBuilder::new()
+            .layer(TimeoutLayer::new(config))
+            .layer(RetryLayer::default())
+            .service(Edge::new(client(&sim)));
+        let (request, handle) = watched("o");
+        let began = time::now();
+        let error = layers.oneshot(request).await.expect_err("timed out");
+        assert_eq!(time::now() - began, limit);
+        assert!(error.is_timeout());
+        assert_eq!(told(&handle), (Certainty::Unknown, attempts, Some(Stop::Cancelled)), "{script:?}");
+
+        // Around the whole transport.
+        sim.script("p", script.clone());
+        let (request, handle) = watched("p");
+        let whole = TimeoutLayer::new(config).layer(StripeTransport::new(client(&sim)));
+        assert!(whole.oneshot(request).await.expect_err("timed out").is_timeout());
+        assert_eq!(told(&handle), (Certainty::Unknown, attempts, Some(Stop::Cancelled)), "{script:?}");
+        assert_eq!(handle.report().advice(), Advice::SameKey);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_inside_of_a_timeout_counts_each_attempt_once_also_when_it_is_answered() {
+    let sim = sim();
+    sim.script("o", [Step::Fault(Fault::F3)]);
+    let service = ServiceBuilder::new()
+        .layer(RequestIdLayer::new())
+        .layer(TimeoutLayer::default())
+        .layer(RetryLayer::default())
+        .layer(ClassifyLayer::default())
+        .service(Edge::new(client(&sim)));
+    let (request, handle) = watched("o");
+    let response = service.oneshot(request).await.expect("an answer");
+    assert_eq!(response.outcome(), Some(Outcome::Success));
+    assert_eq!(told(&handle), (Certainty::Executed, 2, Some(Stop::Final)));
+    assert_eq!(sim.log_of("o").len(), 2);
+}
+
+/// The simulator behind an error that can say why nothing was sent, but not what happened on the network.
+fn boxing(client: SimClient) -> BoxCloneSyncService<Request<RequestBody>, Response<SimBody>, BoxError> {
+    BoxCloneSyncService::new(ServiceExt::<Request<RequestBody>>::map_err(client, BoxError::from))
+}
+
+/// Calls through `$layer` alone: answered, declined, failed, never connected, and dropped.
+macro_rules! alone_tells_the_truth {
+    ($layer:expr, $of_failures:expr) => {{
+        let sim = sim();
+        let service = $layer(client(&sim));
+        let (request, handle) = watched("answered");
+        service.clone().oneshot(request).await.expect("an answer");
+        assert_eq!(told(&handle).0, Certainty::Executed);
+
+        sim.script("declined", [Step::Answer(Canned::raw(402, "{}"))]);
+        let (request, handle) = watched("declined");
+        service.clone().oneshot(request).await.expect("an answer");
+        assert_eq!(told(&handle).0, Certainty::Rejected);
+
+        for (fault, certainty) in [(Fault::F3, Certainty::Unknown), (Fault::F0, $of_failures)] {
+            sim.script("failed", vec![Step::Fault(fault); 3]);
+            let (mut request, handle) = watched("failed");
+            request.extensions_mut().insert(RetryLimit::NONE);
+            assert!(service.clone().oneshot(request).await.is_err());
+            assert_eq!((told(&handle).0, told(&handle).1), (certainty, 1), "{fault:?}");
+        }
+
+        sim.script("dropped", [Step::Fault(Fault::Slow { delay: secs(2) })]);
+        let (request, handle) = watched("dropped");
+        let call = tokio::time::timeout(secs(1), service.clone().oneshot(request));
+        assert!(call.await.is_err());
+        assert_eq!(told(&handle), (Certainty::Unknown, 1, Some(Stop::Cancelled)));
+        sim.quiesce().await;
+        assert_eq!(sim.ledger().executions("dropped"), 1, "which is why it may not say otherwise");
+    }};
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_layer_alone_tells_the_truth_however_a_call_ends() {
+    // Who looks into the client's error knows that nothing was sent; the others know it by the untouched body, and who
+    // is outside of the attempts knows neither.
+    alone_tells_the_truth!(Edge::new, Certainty::NotSent);
+    alone_tells_the_truth!(
+        |client: SimClient| RetryLayer::default().layer(boxing(client)),
+        Certainty::NotSent
+    );
+    alone_tells_the_truth!(|client: SimClient| RequestIdLayer::new().layer(client), Certainty::NotSent);
+    alone_tells_the_truth!(|client: SimClient| ClassifyLayer::default().layer(client), Certainty::NotSent);
+    alone_tells_the_truth!(
+        |client: SimClient| TimeoutLayer::default().layer(boxing(client)),
+        Certainty::NotSent
+    );
+    alone_tells_the_truth!(
+        |client: SimClient| IdempotencyLayer::default().layer(boxing(client)),
+        Certainty::Unknown
+    );
 }

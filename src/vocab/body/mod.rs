@@ -5,3 +5,6 @@ mod stripe_body;
 
 pub use replay::{Cloneable, Replay, SendOnce};
 pub use stripe_body::{BodyError, StripeBody, Tail};
+
+#[cfg(test)]
+mod tests;
