@@ -32,6 +32,7 @@ pub struct StripeError {
     payment_method: Option<RelatedObject>,
     setup_intent: Option<RelatedObject>,
     source: Option<RelatedObject>,
+    oauth: bool,
 }
 
 /// Declares one accessor for each text field.
@@ -66,7 +67,7 @@ impl StripeError {
             // OAuth: the code alone, and the message beside it.
             Value::String(code) => {
                 let message = body.remove("error_description").and_then(text);
-                Some(Self { code: Some(code.into()), message, ..Self::default() })
+                Some(Self { code: Some(code.into()), message, oauth: true, ..Self::default() })
             }
             _ => None,
         }
@@ -92,7 +93,14 @@ impl StripeError {
             payment_method: error.remove("payment_method").and_then(RelatedObject::read),
             setup_intent: error.remove("setup_intent").and_then(RelatedObject::read),
             source: error.remove("source").and_then(RelatedObject::read),
+            oauth: false,
         }
+    }
+
+    /// Whether it has the shape of OAuth's errors, whose codes are words of their own.
+    #[must_use]
+    pub const fn is_oauth(&self) -> bool {
+        self.oauth
     }
 
     texts! {
@@ -153,14 +161,23 @@ impl StripeError {
 impl fmt::Debug for StripeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StripeError")
-            .field("type", &self.error_type)
-            .field("code", &self.code)
-            .field("decline_code", &self.decline_code)
-            .field("advice_code", &self.advice_code)
+            .field("type", &word(&self.error_type))
+            .field("code", &word(&self.code))
+            .field("decline_code", &word(&self.decline_code))
+            .field("advice_code", &word(&self.advice_code))
             .field("payment_intent", &self.payment_intent)
             .field("setup_intent", &self.setup_intent)
             .finish_non_exhaustive()
     }
+}
+
+/// What may be printed of a text from the network: a short word, as codes are; a key or an id has capitals, and a
+/// sentence spaces.
+fn word(text: &Option<Box<str>>) -> Option<&str> {
+    let text = text.as_deref()?;
+    let is_word =
+        text.len() <= 64 && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+    Some(if is_word { text } else { "(not a word)" })
 }
 
 fn text(value: Value) -> Option<Box<str>> {
@@ -171,7 +188,7 @@ fn text(value: Value) -> Option<Box<str>> {
 }
 
 /// An object that an error is about: its outline.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RelatedObject {
     /// Its id.
@@ -200,6 +217,15 @@ impl RelatedObject {
             }
             _ => None,
         }
+    }
+}
+
+impl fmt::Debug for RelatedObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RelatedObject")
+            .field("object", &word(&self.object))
+            .field("status", &word(&self.status))
+            .finish_non_exhaustive()
     }
 }
 

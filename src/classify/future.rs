@@ -11,7 +11,7 @@ use pin_project::pin_project;
 use tokio::time::Sleep;
 
 use super::{ClassifyConfig, StripeError};
-use crate::vocab::{ReportHandle, StripeBody, body::Tail, report::Entered};
+use crate::vocab::{Recorder, StripeBody, body::Tail, report::Entered};
 
 /// The future of [`Classify`](super::Classify).
 #[pin_project]
@@ -21,18 +21,13 @@ pub struct ResponseFuture<F, R: Body> {
     inner: F,
     reading: Option<Reading<R>>,
     config: ClassifyConfig,
-    handle: ReportHandle,
+    recorder: Recorder,
     entered: Option<Entered>,
 }
 
 impl<F, R: Body> ResponseFuture<F, R> {
-    pub(super) const fn new(
-        inner: F,
-        config: ClassifyConfig,
-        handle: ReportHandle,
-        entered: Entered,
-    ) -> Self {
-        Self { inner, reading: None, config, handle, entered: Some(entered) }
+    pub(super) const fn new(inner: F, config: ClassifyConfig, recorder: Recorder, entered: Entered) -> Self {
+        Self { inner, reading: None, config, recorder, entered: Some(entered) }
     }
 }
 
@@ -46,15 +41,15 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = match this.reading {
-            Some(reading) => ready!(reading.poll(this.config, this.handle, cx)),
+            Some(reading) => ready!(reading.poll(this.config, this.recorder, cx)),
             None => match ready!(this.inner.poll(cx)) {
                 Ok(response) => {
-                    this.handle.answered(response.status(), response.headers());
+                    this.recorder.answered_if_unheard(response.status(), response.headers());
                     if response.status().as_u16() >= 400 {
                         let reading = this.reading.insert(Reading::new(response));
-                        ready!(reading.poll(this.config, this.handle, cx))
+                        ready!(reading.poll(this.config, this.recorder, cx))
                     } else {
-                        response.map(|body| StripeBody::new(body, this.handle.deadline()))
+                        response.map(|body| StripeBody::new(body, this.recorder.deadline()))
                     }
                 }
                 Err(error) => {
@@ -63,11 +58,14 @@ where
                 }
             },
         };
-        this.handle.attach(&mut response);
+        this.recorder.attach(&mut response);
         this.entered.take().map(Entered::close);
         Poll::Ready(Ok(response))
     }
 }
+
+/// So many frames are read of an error body at most: frames may be empty, and never end.
+const MAX_FRAMES: u32 = 4_096;
 
 /// An error body that is being read.
 struct Reading<R: Body> {
@@ -75,6 +73,7 @@ struct Reading<R: Body> {
     first: Bytes,
     more: BytesMut,
     tail: Tail<R>,
+    frames: u32,
     /// Made only when a read has to wait.
     alarm: Option<Pin<Box<Sleep>>>,
 }
@@ -87,6 +86,7 @@ impl<R: Body<Data = Bytes> + Unpin> Reading<R> {
             first: Bytes::new(),
             more: BytesMut::new(),
             tail: Tail::Rest(body),
+            frames: 0,
             alarm: None,
         }
     }
@@ -94,7 +94,7 @@ impl<R: Body<Data = Bytes> + Unpin> Reading<R> {
     fn poll(
         &mut self,
         config: &ClassifyConfig,
-        handle: &ReportHandle,
+        recorder: &Recorder,
         cx: &mut Context<'_>,
     ) -> Poll<Response<StripeBody<R>>> {
         ready!(self.poll_read(config, cx));
@@ -108,9 +108,11 @@ impl<R: Body<Data = Bytes> + Unpin> Reading<R> {
         let whole =
             matches!(tail, Tail::End | Tail::Trailers(_)) && !head.headers.contains_key(CONTENT_ENCODING);
         let error = if whole { StripeError::parse(&read) } else { None };
-        let mut response = Response::from_parts(head, StripeBody::resumed(read, tail, handle.deadline()));
+        let mut response = Response::from_parts(head, StripeBody::resumed(read, tail, recorder.deadline()));
         if let Some(error) = error {
-            handle.refined(error.code(), error.error_type());
+            if !error.is_oauth() {
+                recorder.refined(error.code(), error.error_type());
+            }
             response.extensions_mut().insert(error);
         }
         Poll::Ready(response)
@@ -119,6 +121,10 @@ impl<R: Body<Data = Bytes> + Unpin> Reading<R> {
     /// Reads until the body ends or fails, or a bound is reached.
     fn poll_read(&mut self, config: &ClassifyConfig, cx: &mut Context<'_>) -> Poll<()> {
         while let Tail::Rest(body) = &mut self.tail {
+            self.frames += 1;
+            if self.frames > MAX_FRAMES {
+                return Poll::Ready(());
+            }
             match Pin::new(body).poll_frame(cx) {
                 Poll::Ready(None) => self.tail = Tail::End,
                 Poll::Ready(Some(Err(error))) => self.tail = Tail::Failed(error),

@@ -6,7 +6,7 @@ use http_body::Body;
 use tower::Service;
 
 use super::{ClassifyConfig, ResponseFuture};
-use crate::vocab::{Purpose, ReportHandle, StripeBody};
+use crate::vocab::{Purpose, Recorder, StripeBody};
 
 /// Understands what Stripe answered. See the [module docs](super).
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +36,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let handle = ReportHandle::of(&mut request);
-        let entered = handle.enter(&request, Purpose::First);
-        ResponseFuture::new(self.inner.call(request), self.config, handle, entered)
+        let recorder = Recorder::of(&mut request);
+        let entered = recorder.enter(&request, Purpose::First);
+        ResponseFuture::new(self.inner.call(request), self.config, recorder, entered)
     }
 }

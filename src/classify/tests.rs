@@ -18,9 +18,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tower::ServiceExt;
 
 use super::{Classify, ClassifyConfig, StripeError};
-use crate::vocab::{
-    BodyError, Certainty, Deadline, Outcome, ResponseExt, StripeBody, headers::IDEMPOTENCY_KEY, time,
-};
+use crate::vocab::{BodyError, Certainty, Outcome, ResponseExt, StripeBody, headers::IDEMPOTENCY_KEY, time};
 
 const SECOND: Duration = Duration::from_secs(1);
 const BOUND: usize = 64 * 1024;
@@ -293,8 +291,7 @@ async fn the_rest_of_a_body_runs_under_the_deadline_of_the_call() {
     let steps = [data("a"), Step::Wait(60 * SECOND), data("b")];
     let inner = tower::service_fn(|_: Request<()>| async { Ok::<_, Infallible>(answer(500, steps.clone())) });
     let mut request = Request::post("https://api.stripe.com/v1/refunds").body(()).unwrap();
-    crate::vocab::ReportHandle::of(&mut request)
-        .deadline_or(|| Deadline::after(5 * SECOND).instant(time::now()));
+    crate::vocab::Recorder::of(&mut request).deadline_of(&request, Some(5 * SECOND));
     let response = Classify::new(inner, ClassifyConfig::default()).oneshot(request).await.unwrap();
     let mut body = response.into_body();
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "a");
@@ -306,7 +303,7 @@ async fn an_error_of_the_client_is_passed_on_and_proves_nothing() {
     let inner =
         tower::service_fn(|_: Request<()>| async { Err::<Response<Script>, _>(io::Error::other("x")) });
     let mut request = Request::post("https://api.stripe.com/v1/refunds").body(()).unwrap();
-    let handle = crate::vocab::ReportHandle::of(&mut request);
+    let handle = crate::vocab::Recorder::of(&mut request);
     let result = Classify::new(inner, ClassifyConfig::default()).oneshot(request).await;
     assert_eq!(result.err().map(|error| error.to_string()).as_deref(), Some("x"));
     assert_eq!((handle.certainty(), handle.attempts_made()), (Certainty::Unknown, 1));
@@ -318,7 +315,7 @@ async fn a_call_dropped_while_its_error_body_is_read_keeps_what_the_head_said() 
         Ok::<_, Infallible>(answer(402, [Step::Wait(SECOND / 2), data(DECLINED)]))
     });
     let mut request = Request::post("https://api.stripe.com/v1/refunds").body(()).unwrap();
-    let handle = crate::vocab::ReportHandle::of(&mut request);
+    let handle = crate::vocab::Recorder::of(&mut request);
     let call = Classify::new(inner, ClassifyConfig::default()).oneshot(request);
     assert!(tokio::time::timeout(SECOND / 4, call).await.is_err());
     assert_eq!(handle.certainty(), Certainty::Rejected);

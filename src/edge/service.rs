@@ -8,7 +8,7 @@ use http::{Request, Response};
 use pin_project::pin_project;
 use tower::Service;
 
-use crate::vocab::{Error, Purpose, ReportHandle, TransportError, report::Entered};
+use crate::vocab::{Error, Purpose, Recorder, TransportError, report::Entered};
 
 /// The innermost part of a stack. See the [module docs](super).
 #[derive(Clone, Copy, Debug)]
@@ -37,9 +37,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let handle = ReportHandle::of(&mut request);
-        let entered = handle.enter(&request, Purpose::First);
-        ResponseFuture { inner: self.client.call(request), handle, entered: Some(entered) }
+        let recorder = Recorder::of(&mut request);
+        let entered = recorder.enter(&request, Purpose::First);
+        ResponseFuture { inner: self.client.call(request), recorder, entered: Some(entered) }
     }
 }
 
@@ -49,7 +49,7 @@ where
 pub struct ResponseFuture<F> {
     #[pin]
     inner: F,
-    handle: ReportHandle,
+    recorder: Recorder,
     entered: Option<Entered>,
 }
 
@@ -69,11 +69,13 @@ where
                 if let Some(entered) = &entered {
                     entered.answered(response.status(), response.headers());
                 }
-                this.handle.attach(response);
+                this.recorder.attach(response);
             }
-            Err(error) => this.handle.failed(error.failure()),
+            Err(error) => this.recorder.failed(error.failure()),
         }
         entered.map(Entered::close);
-        Poll::Ready(result.map_err(|error| Error::transport(error).with_report(this.handle.clone())))
+        Poll::Ready(
+            result.map_err(|error| Error::transport(error).with_report(this.recorder.handle().clone())),
+        )
     }
 }

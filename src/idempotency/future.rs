@@ -8,7 +8,7 @@ use http::Response;
 use pin_project::pin_project;
 
 use super::service;
-use crate::vocab::{ReportHandle, report::HandedOn};
+use crate::vocab::{Recorder, report::HandedOn};
 
 /// The future of [`Idempotency`](super::Idempotency).
 #[pin_project]
@@ -25,7 +25,7 @@ enum State<F, E> {
     HandedOn {
         #[pin]
         inner: F,
-        handle: ReportHandle,
+        recorder: Recorder,
         handed_on: Option<HandedOn>,
     },
 }
@@ -35,8 +35,8 @@ impl<F, E> ResponseFuture<F, E> {
         Self { state: State::Refused(Some(error)) }
     }
 
-    pub(super) const fn handed_on(inner: F, handle: ReportHandle, handed_on: HandedOn) -> Self {
-        Self { state: State::HandedOn { inner, handle, handed_on: Some(handed_on) } }
+    pub(super) const fn handed_on(inner: F, recorder: Recorder, handed_on: HandedOn) -> Self {
+        Self { state: State::HandedOn { inner, recorder, handed_on: Some(handed_on) } }
     }
 }
 
@@ -52,7 +52,7 @@ where
                 Some(error) => Poll::Ready(Err(error)),
                 None => Poll::Pending,
             },
-            StateProj::HandedOn { inner, handle, handed_on } => {
+            StateProj::HandedOn { inner, recorder, handed_on } => {
                 let mut result = ready!(inner.poll(cx));
                 if let Some(handed_on) = handed_on.take() {
                     handed_on
@@ -61,7 +61,7 @@ where
                 if let Ok(response) = &mut result {
                     // Stripe echoes it.
                     service::conceal(response.headers_mut());
-                    handle.attach(response);
+                    recorder.attach(response);
                 }
                 Poll::Ready(result)
             }

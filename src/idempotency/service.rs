@@ -3,7 +3,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, header::Entry};
 use tower::Service;
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     engine::{self, Choice},
 };
 use crate::vocab::{
-    ApiVersion, CallKind, IdempotencyKey, InvalidKey, Refusal, ReportHandle, headers::IDEMPOTENCY_KEY,
+    ApiVersion, CallKind, IdempotencyKey, Recorder, Refusal, Refused, headers::IDEMPOTENCY_KEY,
     key::KeyClock, time,
 };
 
@@ -27,10 +27,10 @@ impl<S> Idempotency<S> {
         Self { inner, config }
     }
 
-    fn prepare<B>(&self, request: &mut Request<B>, handle: &ReportHandle) -> Result<(), Refusal> {
+    fn prepare<B>(&self, request: &mut Request<B>, recorder: &Recorder) -> Result<(), Refusal> {
         // Whatever becomes of it: nobody within is to print a key.
         conceal(request.headers_mut());
-        let kind = CallKind::of(request, handle.operation(request));
+        let kind = CallKind::of(request);
         if !kind.heeds_key(request.uri().path()) {
             return Ok(());
         }
@@ -48,27 +48,25 @@ impl<S> Idempotency<S> {
         let clock = KeyClock::start(config.wall_clock.clone(), now, birth, limit);
         let checked = clock.check(now);
         // One header, whatever the caller wrote and however often.
-        let mut value = HeaderValue::from_str(key.as_str())
-            .map_err(|_| Refusal::InvalidKey(InvalidKey::Character { position: 0 }))?;
+        let mut value = HeaderValue::from_str(key.as_str()).expect("a key is printable ASCII");
         value.set_sensitive(true);
         request.headers_mut().insert(IDEMPOTENCY_KEY, value);
-        handle.keyed(key, clock);
+        recorder.keyed(key, clock);
         checked
     }
 }
 
 /// Keeps the key out of what `Debug` shows of these headers.
 pub(super) fn conceal(headers: &mut HeaderMap) {
-    // The first line is enough where there are more: those are refused, or were joined to one.
-    if let Some(value) = headers.get_mut(IDEMPOTENCY_KEY) {
-        value.set_sensitive(true);
+    if let Entry::Occupied(mut lines) = headers.entry(IDEMPOTENCY_KEY) {
+        lines.iter_mut().for_each(|value| value.set_sensitive(true));
     }
 }
 
 impl<S, B, R> Service<Request<B>> for Idempotency<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    S::Error: From<Refusal>,
+    S::Error: From<Refused>,
 {
     type Response = Response<R>;
     type Error = S::Error;
@@ -79,16 +77,16 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let handle = ReportHandle::of(&mut request);
-        match self.prepare(&mut request, &handle) {
+        let recorder = match Recorder::of_one_call(&mut request) {
+            Ok(recorder) => recorder,
+            Err(refused) => return ResponseFuture::refused(refused.into()),
+        };
+        match self.prepare(&mut request, &recorder) {
             Ok(()) => {
-                let handed_on = handle.hand_on(&request);
-                ResponseFuture::handed_on(self.inner.call(request), handle, handed_on)
+                let handed_on = recorder.hand_on(&request);
+                ResponseFuture::handed_on(self.inner.call(request), recorder, handed_on)
             }
-            Err(refusal) => {
-                handle.refused_unread(&request, &refusal);
-                ResponseFuture::refused(refusal.into())
-            }
+            Err(refusal) => ResponseFuture::refused(recorder.refuse_unread(&request, refusal).into()),
         }
     }
 }

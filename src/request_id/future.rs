@@ -8,7 +8,7 @@ use http::{HeaderMap, Response, header::HeaderName};
 use pin_project::pin_project;
 
 use crate::vocab::{
-    ReportHandle, RequestId,
+    Recorder, RequestId,
     headers::{ORIGINAL_REQUEST, REQUEST_ID},
     report::Entered,
 };
@@ -19,13 +19,13 @@ use crate::vocab::{
 pub struct ResponseFuture<F> {
     #[pin]
     inner: F,
-    handle: ReportHandle,
+    recorder: Recorder,
     entered: Option<Entered>,
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) const fn new(inner: F, handle: ReportHandle, entered: Entered) -> Self {
-        Self { inner, handle, entered: Some(entered) }
+    pub(super) const fn new(inner: F, recorder: Recorder, entered: Entered) -> Self {
+        Self { inner, recorder, entered: Some(entered) }
     }
 }
 
@@ -43,9 +43,9 @@ where
             if let Some(entered) = &entered {
                 entered.answered(response.status(), response.headers());
             }
-            this.handle
+            this.recorder
                 .identified(id(response.headers(), REQUEST_ID), id(response.headers(), ORIGINAL_REQUEST));
-            this.handle.attach(response);
+            this.recorder.attach(response);
         }
         entered.map(Entered::close);
         Poll::Ready(result)

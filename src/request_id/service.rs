@@ -4,7 +4,7 @@ use http::{Request, Response};
 use tower::Service;
 
 use super::ResponseFuture;
-use crate::vocab::{Purpose, ReportHandle};
+use crate::vocab::{Purpose, Recorder};
 
 /// Extracts Stripe's `Request-Id`. See the [module docs](super).
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +32,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let handle = ReportHandle::of(&mut request);
-        let entered = handle.enter(&request, Purpose::First);
-        ResponseFuture::new(self.inner.call(request), handle, entered)
+        let recorder = Recorder::of(&mut request);
+        let entered = recorder.enter(&request, Purpose::First);
+        ResponseFuture::new(self.inner.call(request), recorder, entered)
     }
 }

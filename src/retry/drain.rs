@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 
 /// More than this is not worth a connection.
 const MAX_BYTES: usize = 64 * 1024;
+const MAX_FRAMES: u32 = 4_096;
 const MAX_TIME: Duration = Duration::from_millis(100);
 
 /// Ends when the body has ended or failed, or when reading on is not worth it.
@@ -24,13 +25,14 @@ pub(super) struct Drain<R> {
     body: R,
     /// `None` until the first frame, which may be what a layer within has read already, and which is there at once.
     left: Option<usize>,
+    frames: u32,
     #[pin]
     alarm: Sleep,
 }
 
 impl<R> Drain<R> {
     pub(super) fn new(body: R) -> Self {
-        Self { body, left: None, alarm: tokio::time::sleep(MAX_TIME) }
+        Self { body, left: None, frames: 0, alarm: tokio::time::sleep(MAX_TIME) }
     }
 }
 
@@ -39,7 +41,9 @@ impl<R: Body> Future for Drain<R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        loop {
+        // Frames may be empty, and never end.
+        while *this.frames < MAX_FRAMES {
+            *this.frames += 1;
             match this.body.as_mut().poll_frame(cx) {
                 Poll::Ready(None | Some(Err(_))) => return Poll::Ready(()),
                 Poll::Ready(Some(Ok(frame))) => {
@@ -52,5 +56,6 @@ impl<R: Body> Future for Drain<R> {
                 Poll::Pending => return this.alarm.poll(cx),
             }
         }
+        Poll::Ready(())
     }
 }

@@ -180,12 +180,11 @@ fn fits(call: &Call, now: Instant, wait: Duration) -> bool {
 fn wish(kind: CallKind, progress: &mut Progress, attempt: &Attempt) -> Wish {
     let executed_at_most_once = kind.repeatable();
     let Some(status) = attempt.status else {
+        let unsent = attempt.certainty == Certainty::NotSent;
         return match attempt.outcome {
             Outcome::Transport(FailureKind::Tls) => Wish::Stop(Stop::Final),
-            Outcome::Transport(_) if attempt.resend && !progress.resent => Wish::Resend,
-            Outcome::Transport(_) if attempt.certainty == Certainty::NotSent || executed_at_most_once => {
-                Wish::Retry(Pace::Ordinary)
-            }
+            Outcome::Transport(_) if unsent && attempt.resend && !progress.resent => Wish::Resend,
+            Outcome::Transport(_) if unsent || executed_at_most_once => Wish::Retry(Pace::Ordinary),
             Outcome::Transport(_) => Wish::Stop(Stop::Unkeyed),
             _ => Wish::Stop(Stop::Cancelled),
         };

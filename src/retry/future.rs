@@ -14,14 +14,14 @@ use tokio::time::Sleep;
 use tower::Service;
 
 use super::{
-    copy::Copy,
     drain::Drain,
     engine::{Call, Decision, Ended, Progress},
     retry_after,
+    saved::Saved,
     service::Shared,
 };
 use crate::vocab::{
-    Attempt, Purpose, Refusal, Replay, ReportHandle, Stop, TransportError, report::Entered, time,
+    Attempt, Purpose, Recorder, Refusal, Refused, Replay, Stop, TransportError, report::Entered, time,
 };
 
 /// The future of [`Retry`](super::Retry).
@@ -39,11 +39,11 @@ where
 /// What a call carries from one attempt to the next.
 struct CallContext<B> {
     shared: Arc<Shared>,
-    handle: ReportHandle,
+    recorder: Recorder,
     call: Call,
     progress: Progress,
     /// The request, to be sent again; `None` where its body cannot be had again.
-    copy: Option<Copy<B>>,
+    saved: Option<Saved<B>>,
     ended: bool,
 }
 
@@ -56,11 +56,16 @@ enum State<F, B, R> {
         alarm: Option<Pin<Box<Sleep>>>,
         paid: Option<Paid>,
     },
+    /// The call was refused before it began.
+    Refused {
+        refused: Option<Refused>,
+    },
     /// An attempt is under way.
     Calling {
         #[pin]
         inner: F,
         entered: Option<Entered>,
+        paid: Option<Paid>,
     },
     /// Reads what is left of a failed response before waiting.
     Draining {
@@ -90,6 +95,18 @@ struct Paid {
     spent: bool,
 }
 
+impl Paid {
+    const fn spend(mut self) -> Self {
+        self.spent = true;
+        self
+    }
+
+    /// Our own refusal costs nothing.
+    fn give_back(mut self) {
+        self.spent = false;
+    }
+}
+
 impl Drop for Paid {
     fn drop(&mut self) {
         if !self.spent {
@@ -106,14 +123,19 @@ where
     pub(super) fn new(
         service: S,
         shared: Arc<Shared>,
-        handle: ReportHandle,
+        recorder: Recorder,
         mut call: Call,
         request: Request<B>,
+        refused: Option<Refused>,
     ) -> Self {
-        let copy = Copy::of(&request);
-        call.replayable = copy.is_some();
-        let context = CallContext { shared, handle, call, progress: Progress::default(), copy, ended: false };
-        let state = State::Ready { request: Some(request), purpose: Purpose::First, alarm: None, paid: None };
+        let saved = Saved::of(&request);
+        call.replayable = saved.is_some();
+        let context =
+            CallContext { shared, recorder, call, progress: Progress::default(), saved, ended: false };
+        let state = match refused {
+            Some(refused) => State::Refused { refused: Some(refused) },
+            None => State::Ready { request: Some(request), purpose: Purpose::First, alarm: None, paid: None },
+        };
         Self { context, service, state }
     }
 }
@@ -121,7 +143,7 @@ where
 impl<S, B, R> Future for ResponseFuture<S, B, R>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
-    S::Error: TransportError + From<Refusal>,
+    S::Error: TransportError + From<Refused>,
     B: Replay,
     R: Body,
 {
@@ -132,7 +154,17 @@ where
         let context = this.context;
         loop {
             let next = match this.state.as_mut().project() {
+                StateProj::Refused { refused } => {
+                    let Some(refused) = refused.take() else { return Poll::Pending };
+                    context.ended = true;
+                    return Poll::Ready(Err(refused.into()));
+                }
                 StateProj::Ready { request, purpose, alarm, paid } => {
+                    // Before the client is asked, too: what it gives for being ready would be held for nothing.
+                    if let Err(refusal) = context.may_send() {
+                        this.state.set(State::Done);
+                        return Poll::Ready(Err(context.refused(refusal).into()));
+                    }
                     match this.service.poll_ready(cx) {
                         Poll::Ready(Ok(())) => {}
                         Poll::Ready(Err(error)) => {
@@ -152,16 +184,17 @@ where
                         return Poll::Ready(Err(context.refused(refusal).into()));
                     }
                     let Some(request) = request.take() else { return Poll::Pending };
-                    if let Some(paid) = paid {
-                        paid.spent = true;
-                    }
+                    let paid = paid.take().map(Paid::spend);
                     context.progress.begin(*purpose);
-                    let entered = Some(context.handle.enter(&request, *purpose));
-                    State::Calling { inner: this.service.call(request), entered }
+                    let entered = Some(context.recorder.enter(&request, *purpose));
+                    State::Calling { inner: this.service.call(request), entered, paid }
                 }
-                StateProj::Calling { inner, entered } => {
+                StateProj::Calling { inner, entered, paid } => {
                     let mut result = ready!(inner.poll(cx));
                     let attempt = context.close(entered.take(), &result);
+                    if attempt.as_ref().is_some_and(|attempt| !attempt.on_the_wire()) {
+                        paid.take().map(Paid::give_back);
+                    }
                     match (context.decide(attempt.as_ref(), &result), &mut result) {
                         (Some(then), Ok(_)) => {
                             let drain = result.map(|response| Box::pin(Drain::new(response.into_body())));
@@ -170,7 +203,7 @@ where
                         (Some(then), Err(_)) => then.into_state(),
                         (None, result_now) => {
                             if let Ok(response) = result_now {
-                                context.handle.attach(response);
+                                context.recorder.attach(response);
                             }
                             this.state.set(State::Done);
                             return Poll::Ready(result);
@@ -190,7 +223,7 @@ where
                     let Some(Pause { wait, request, purpose, paid, .. }) = then.take() else {
                         return Poll::Pending;
                     };
-                    context.handle.waited(wait);
+                    context.recorder.waited(wait);
                     State::Ready { request: Some(request), purpose, alarm: None, paid }
                 }
                 StateProj::Done => return Poll::Pending,
@@ -208,8 +241,8 @@ impl<B: Replay> CallContext<B> {
         result: &Result<Response<R>, E>,
     ) -> Option<Attempt> {
         match result {
-            Ok(response) => self.handle.answered_if_unheard(response.status(), response.headers()),
-            Err(error) => self.handle.failed_if_unheard(|| error.failure()),
+            Ok(response) => self.recorder.answered_if_unheard(response.status(), response.headers()),
+            Err(error) => self.recorder.failed_if_unheard(|| error.failure()),
         }
         entered.and_then(Entered::close)
     }
@@ -220,14 +253,17 @@ impl<B: Replay> CallContext<B> {
         attempt: Option<&Attempt>,
         result: &Result<Response<R>, E>,
     ) -> Option<Pause<B>> {
-        let attempt = attempt?;
+        let Some(attempt) = attempt else {
+            self.ended = true; // A retry within has made the attempts, and has said how they ended.
+            return None;
+        };
         let shared = &*self.shared;
         let now = time::now();
         let retry_after = match result {
             Ok(response) => retry_after::parse(response.headers(), || shared.config.wall_clock.now()),
             Err(_) => None,
         };
-        let certainty = self.handle.certainty();
+        let certainty = self.recorder.proven();
         let ended = Ended { attempt, retry_after, certainty, now };
         let decision = shared.engine.decide(&self.call, &mut self.progress, ended, shared.jitter.draw());
         let (wait, purpose, costs) = match decision {
@@ -237,11 +273,11 @@ impl<B: Replay> CallContext<B> {
             }
             Decision::Again { wait, purpose, costs } => (wait, purpose, costs),
         };
-        if self.handle.key_expired(now + wait) {
+        if self.recorder.key_expired(now + wait) {
             self.stopped(Stop::KeyAge, None);
             return None;
         }
-        let Some(request) = self.copy.as_ref().and_then(|copy| copy.request(&self.handle)) else {
+        let Some(request) = self.saved.as_ref().and_then(|saved| saved.request(&self.recorder)) else {
             self.stopped(Stop::Body, retry_after);
             return None;
         };
@@ -265,27 +301,25 @@ impl<B: Replay> CallContext<B> {
         if now >= self.call.deadline {
             return Err(Refusal::DeadlineExceeded);
         }
-        self.handle.check_key_age(now)
+        self.recorder.check_key_age(now)
     }
 
-    fn refused(&mut self, refusal: Refusal) -> Refusal {
-        self.handle.refused(&refusal);
-        self.stopped(
-            match refusal {
-                Refusal::DeadlineExceeded => Stop::Deadline,
-                Refusal::KeyTooOld { .. } => Stop::KeyAge,
-                _ => Stop::Refused,
-            },
-            None,
-        );
-        refusal
+    fn refused(&mut self, refusal: Refusal) -> Refused {
+        let why = match refusal {
+            Refusal::DeadlineExceeded => Stop::Deadline,
+            Refusal::KeyTooOld { .. } => Stop::KeyAge,
+            _ => Stop::Refused,
+        };
+        let refused = self.recorder.refuse(refusal);
+        self.stopped(why, None);
+        refused
     }
 }
 
 impl<B> CallContext<B> {
     fn stopped(&mut self, why: Stop, retry_in: Option<Duration>) {
         self.ended = true;
-        self.handle.stopped(why, retry_in);
+        self.recorder.stopped(why, retry_in);
     }
 }
 
@@ -313,6 +347,8 @@ where
     S: Service<Request<B>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("report", &self.context.handle).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture")
+            .field("report", self.context.recorder.handle())
+            .finish_non_exhaustive()
     }
 }

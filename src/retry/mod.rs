@@ -69,12 +69,12 @@
 mod backoff;
 mod budget;
 mod config;
-mod copy;
 mod drain;
 mod engine;
 mod future;
 mod layer;
 mod retry_after;
+mod saved;
 mod service;
 
 pub use self::{

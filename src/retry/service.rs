@@ -2,6 +2,7 @@ use std::{
     num::NonZeroU32,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{Request, Response};
@@ -14,9 +15,7 @@ use super::{
     budget::Budget,
     engine::{Call, Engine},
 };
-use crate::vocab::{
-    AttemptTimeout, CallKind, Deadline, Refusal, Replay, ReportHandle, RetryLimit, TransportError, time,
-};
+use crate::vocab::{AttemptTimeout, CallKind, Recorder, Refused, Replay, RetryLimit, TransportError, time};
 
 /// Sends again what may be sent again. See the [module docs](super).
 #[derive(Clone, Debug)]
@@ -36,7 +35,6 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(config: RetryConfig) -> Self {
-        // Without randomness the jitter is still spread by where this landed in memory and when.
         let seed = config.jitter_seed.unwrap_or_else(|| getrandom::u64().unwrap_or_else(|_| fallback_seed()));
         Self {
             engine: Engine::new(&config),
@@ -62,7 +60,7 @@ impl<S> Retry<S> {
 impl<S, B, R> Service<Request<B>> for Retry<S>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
-    S::Error: TransportError + From<Refusal>,
+    S::Error: TransportError + From<Refused>,
     B: Replay,
     R: Body,
 {
@@ -76,27 +74,27 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let handle = ReportHandle::of(&mut request);
-        handle.take_over();
-        let operation = handle.operation(&request);
-        let now = time::now();
+        let (recorder, refused) = match Recorder::of_one_call(&mut request) {
+            Ok(recorder) => (recorder, None),
+            Err(refused) => (Recorder::default(), Some(refused)),
+        };
+        recorder.take_over(&request);
         let config = &self.shared.config;
-        let deadline = handle.deadline_or(|| {
-            let intent = request.extensions().get::<Deadline>().copied();
-            let default = || Deadline::after(config.deadline.unwrap_or_else(|| operation.deadline()));
-            intent.unwrap_or_else(default).instant(now)
-        });
+        let now = time::now();
+        let deadline = recorder.deadline_of(&request, config.deadline);
         let max_attempts = match request.extensions().get::<RetryLimit>() {
             Some(limit) => NonZeroU32::MIN.saturating_add(limit.retries()),
             None => config.max_attempts,
         };
-        let min_attempt = match request.extensions().get::<AttemptTimeout>() {
-            Some(intent) => config.min_attempt.min(intent.0),
-            None => config.min_attempt,
-        };
-        let kind = CallKind::of(&request, operation);
+        let attempt_timeout =
+            request.extensions().get::<AttemptTimeout>().map_or(Duration::MAX, |i| i.limit());
+        // A short deadline is not to rule retries out altogether.
+        let half = deadline.saturating_duration_since(now) / 2;
+        let min_attempt = config.min_attempt.min(attempt_timeout).min(half);
+        let kind = CallKind::of(&request);
         let call = Call { kind, max_attempts, replayable: false, deadline, min_attempt };
         self.shared.budget.deposit(now);
-        ResponseFuture::new(self.inner.clone(), Arc::clone(&self.shared), handle, call, request)
+        let shared = Arc::clone(&self.shared);
+        ResponseFuture::new(self.inner.clone(), shared, recorder, call, request, refused)
     }
 }

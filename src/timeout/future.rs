@@ -9,7 +9,7 @@ use http::Response;
 use pin_project::pin_project;
 use tokio::time::Sleep;
 
-use crate::vocab::{AttemptTimedOut, ReportHandle, TransportError, report::Entered};
+use crate::vocab::{AttemptTimedOut, Recorder, TransportError, report::Entered};
 
 /// The future of [`Timeout`](super::Timeout).
 #[pin_project]
@@ -29,7 +29,7 @@ enum State<F, E> {
         #[pin]
         alarm: Sleep,
         limit: Duration,
-        handle: ReportHandle,
+        recorder: Recorder,
         entered: Option<Entered>,
     },
     Done,
@@ -40,9 +40,9 @@ impl<F, E> ResponseFuture<F, E> {
         Self { state: State::Refused(Some(error)) }
     }
 
-    pub(super) fn calling(inner: F, limit: Duration, handle: ReportHandle, entered: Entered) -> Self {
+    pub(super) fn calling(inner: F, limit: Duration, recorder: Recorder, entered: Entered) -> Self {
         let alarm = tokio::time::sleep(limit);
-        Self { state: State::Calling { inner, alarm, limit, handle, entered: Some(entered) } }
+        Self { state: State::Calling { inner, alarm, limit, recorder, entered: Some(entered) } }
     }
 }
 
@@ -60,25 +60,25 @@ where
                 Some(error) => Poll::Ready(Err(error)),
                 None => Poll::Pending,
             },
-            StateProj::Calling { inner, alarm, limit, handle, entered } => {
+            StateProj::Calling { inner, alarm, limit, recorder, entered } => {
                 if let Poll::Ready(mut result) = inner.poll(cx) {
                     let entered = entered.take();
                     if let Ok(response) = &mut result {
                         if let Some(entered) = &entered {
                             entered.answered(response.status(), response.headers());
                         }
-                        handle.attach(response);
+                        recorder.attach(response);
                     }
                     entered.map(Entered::close);
                     return Poll::Ready(result);
                 }
                 ready!(alarm.poll(cx));
-                let (timeout, handle, entered) =
-                    (AttemptTimedOut::after(*limit), handle.clone(), entered.take());
+                let (timeout, recorder, entered) =
+                    (AttemptTimedOut::after(*limit), recorder.clone(), entered.take());
                 // Before anything is said about it: whether the body of the request can still leave is settled only once
                 // nobody polls it any more.
                 state.project_replace(State::Done);
-                handle.failed(timeout.failure());
+                recorder.failed(timeout.failure());
                 entered.map(Entered::close);
                 Poll::Ready(Err(timeout.into()))
             }

@@ -4,7 +4,7 @@ use http::{Request, Response};
 use tower::Service;
 
 use super::{ResponseFuture, TimeoutConfig};
-use crate::vocab::{AttemptTimedOut, AttemptTimeout, Deadline, Purpose, Refusal, ReportHandle, time};
+use crate::vocab::{AttemptTimedOut, AttemptTimeout, Purpose, Recorder, Refusal, Refused, time};
 
 /// Bounds each attempt. See the [module docs](super).
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ impl<S> Timeout<S> {
 impl<S, B, R> Service<Request<B>> for Timeout<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    S::Error: From<Refusal> + From<AttemptTimedOut>,
+    S::Error: From<Refused> + From<AttemptTimedOut>,
 {
     type Response = Response<R>;
     type Error = S::Error;
@@ -34,23 +34,20 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let handle = ReportHandle::of(&mut request);
-        let operation = handle.operation(&request);
-        let now = time::now();
-        let deadline = handle.deadline_or(|| {
-            let intent = request.extensions().get::<Deadline>().copied();
-            let default = || Deadline::after(self.config.deadline.unwrap_or_else(|| operation.deadline()));
-            intent.unwrap_or_else(default).instant(now)
-        });
-        let left = deadline.saturating_duration_since(now);
-        if left.is_zero() {
-            let refusal = Refusal::DeadlineExceeded;
-            handle.refused(&refusal);
-            return ResponseFuture::refused(refusal.into());
+        let recorder = match Recorder::of_one_call(&mut request) {
+            Ok(recorder) => recorder,
+            Err(refused) => return ResponseFuture::refused(refused.into()),
+        };
+        let deadline = recorder.deadline_of(&request, self.config.deadline);
+        let intent = request.extensions().get::<AttemptTimeout>().map(|intent| intent.limit());
+        let default = || recorder.operation(&request).attempt_timeout();
+        let left = deadline.saturating_duration_since(time::now());
+        let limit = intent.or(self.config.attempt).unwrap_or_else(default).min(left);
+        if limit.is_zero() {
+            let refused = recorder.refuse_unread(&request, Refusal::DeadlineExceeded);
+            return ResponseFuture::refused(refused.into());
         }
-        let intent = request.extensions().get::<AttemptTimeout>().map(|intent| intent.0);
-        let limit = intent.or(self.config.attempt).unwrap_or_else(|| operation.attempt_timeout()).min(left);
-        let entered = handle.enter(&request, Purpose::First);
-        ResponseFuture::calling(self.inner.call(request), limit, handle, entered)
+        let entered = recorder.enter(&request, Purpose::First);
+        ResponseFuture::calling(self.inner.call(request), limit, recorder, entered)
     }
 }

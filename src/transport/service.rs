@@ -17,7 +17,7 @@ use crate::{
     request_id::{ExtractRequestId, RequestIdLayer},
     retry::{Retry, RetryConfig, RetryLayer},
     timeout::{Timeout, TimeoutConfig, TimeoutLayer},
-    vocab::{Error, Replay, ReportHandle, StripeBody, TransportError},
+    vocab::{Error, Recorder, Replay, StripeBody, TransportError},
 };
 
 /// One attempt.
@@ -73,13 +73,13 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let handle = ReportHandle::of(&mut request);
+        let recorder = match Recorder::of_one_call(&mut request) {
+            Ok(recorder) => recorder,
+            Err(refused) => return ResponseFuture::refused(refused.into()),
+        };
         match self.hosts.check(request.uri()) {
-            Ok(()) => ResponseFuture::calling(self.call.call(request), handle),
-            Err(refusal) => {
-                handle.refused_unread(&request, &refusal);
-                ResponseFuture::refused(Error::from(refusal).with_report(handle))
-            }
+            Ok(()) => ResponseFuture::calling(self.call.call(request), recorder.handle().clone()),
+            Err(refusal) => ResponseFuture::refused(recorder.refuse_unread(&request, refusal).into()),
         }
     }
 }
@@ -128,12 +128,19 @@ impl Default for TransportLayer {
     }
 }
 
+impl TransportLayer {
+    /// Wraps `client`.
+    pub fn layer<S>(&self, client: S) -> StripeTransport<S> {
+        let attempt = self.timeout.layer(self.request_id.layer(self.classify.layer(Edge::new(client))));
+        let call = self.sensitive.layer(self.idempotency.layer(self.retry.layer(attempt)));
+        StripeTransport { call, hosts: Arc::clone(&self.hosts) }
+    }
+}
+
 impl<S> Layer<S> for TransportLayer {
     type Service = StripeTransport<S>;
 
     fn layer(&self, client: S) -> StripeTransport<S> {
-        let attempt = self.timeout.layer(self.request_id.layer(self.classify.layer(Edge::new(client))));
-        let call = self.sensitive.layer(self.idempotency.layer(self.retry.layer(attempt)));
-        StripeTransport { call, hosts: Arc::clone(&self.hosts) }
+        self.layer(client)
     }
 }

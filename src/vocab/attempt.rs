@@ -101,9 +101,9 @@ impl Attempt {
     /// Takes in a failure. A head that came before it stands: the head decides.
     pub(super) const fn failed(&mut self, failure: Failure) {
         if self.status.is_none() && self.on_the_wire() {
-            self.outcome = Outcome::Transport(failure.kind);
-            self.certainty = failure.certainty;
-            self.resend = failure.resend;
+            self.outcome = Outcome::Transport(failure.kind());
+            self.certainty = failure.certainty();
+            self.resend = failure.resend();
         }
     }
 

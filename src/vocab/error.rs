@@ -3,8 +3,8 @@
 use std::{error::Error as StdError, fmt, time::Duration};
 
 use super::{
-    Advice, AttemptTimedOut, Certainty, Failure, FailureKind, IdempotencyKey, Outcome, Refusal, Report,
-    ReportHandle, RequestId, TransportError,
+    Advice, AttemptTimedOut, Certainty, Failure, FailureKind, IdempotencyKey, Outcome, Refusal, Refused,
+    Report, ReportHandle, RequestId, TransportError,
 };
 
 /// An error of any type, boxed.
@@ -97,9 +97,9 @@ impl<E> Error<E> {
     /// the same: ask [`certainty`](Self::certainty).
     ///
     /// ```
-    /// use tower_stripe::{Error, Refusal};
+    /// use tower_stripe::{Error, Refusal, vocab::Refused};
     ///
-    /// let error: Error = Refusal::ConflictingKeys.into();
+    /// let error: Error = Refused::from(Refusal::ConflictingKeys).into();
     /// assert!(error.is_refused() && !error.is_timeout());
     /// ```
     #[must_use]
@@ -145,6 +145,30 @@ impl<E> Error<E> {
 
     /// The client's error, if it is one.
     #[must_use]
+    pub const fn transport_error(&self) -> Option<&E> {
+        match &self.0.kind {
+            Kind::Transport(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The same error with the client's boxed, so that its type need not be named.
+    #[must_use]
+    pub fn boxed(self) -> Error
+    where
+        E: Into<BoxError>,
+    {
+        let Inner { kind, report } = *self.0;
+        let kind = match kind {
+            Kind::Refused(refusal) => Kind::Refused(refusal),
+            Kind::TimedOut(timeout) => Kind::TimedOut(timeout),
+            Kind::Transport(error) => Kind::Transport(error.into()),
+        };
+        Error(Box::new(Inner { kind, report }))
+    }
+
+    /// The client's error, if it is one.
+    #[must_use]
     pub fn into_transport(self) -> Option<E> {
         match self.0.kind {
             Kind::Transport(error) => Some(error),
@@ -159,7 +183,7 @@ impl<E: TransportError> Error<E> {
     pub fn certainty(&self) -> Certainty {
         match &self.0.report {
             Some(report) => report.certainty(),
-            None => self.failure().certainty,
+            None => self.failure().certainty(),
         }
     }
 
@@ -167,7 +191,7 @@ impl<E: TransportError> Error<E> {
     /// provably never left, the advice is to look the call up.
     #[must_use]
     pub fn advice(&self) -> Advice {
-        match (self.report(), self.failure().certainty) {
+        match (self.report(), self.failure().certainty()) {
             (Some(report), _) => report.advice(),
             (None, Certainty::NotSent) => Advice::SameKey,
             (None, _) => Advice::Reconcile,
@@ -180,14 +204,17 @@ impl<E: TransportError> Error<E> {
         match &self.0.kind {
             Kind::Refused(_) => Outcome::Refused,
             Kind::TimedOut(_) => Outcome::Transport(FailureKind::Timeout),
-            Kind::Transport(error) => Outcome::Transport(error.failure().kind),
+            Kind::Transport(error) => Outcome::Transport(error.failure().kind()),
         }
     }
 }
 
-impl<E> From<Refusal> for Error<E> {
-    fn from(refusal: Refusal) -> Self {
-        Self::from_kind(Kind::Refused(refusal))
+impl<E> From<Refused> for Error<E> {
+    fn from(refused: Refused) -> Self {
+        let (refusal, report) = refused.into_parts();
+        let mut error = Self::from_kind(Kind::Refused(refusal));
+        error.0.report = report;
+        error
     }
 }
 
@@ -200,7 +227,7 @@ impl<E> From<AttemptTimedOut> for Error<E> {
 impl<E: TransportError> TransportError for Error<E> {
     fn failure(&self) -> Failure {
         match &self.0.kind {
-            Kind::Refused(refusal) => refusal.failure(),
+            Kind::Refused(_) => Failure::not_sent(FailureKind::Other),
             Kind::TimedOut(timeout) => timeout.failure(),
             Kind::Transport(error) => error.failure(),
         }
@@ -212,13 +239,14 @@ impl<E: TransportError> TransportError for Error<E> {
 }
 
 /// Says what happened, whether money may have moved, and which request to ask Stripe about; never the key, a header, or
-/// a body. What the client said is the [`source`](StdError::source).
+/// a body. What the client said is the [`source`](StdError::source); where the client's error is boxed, that hides its
+/// outermost type, and [`transport_error`](Error::transport_error) has it.
 impl<E: TransportError> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.kind {
             Kind::Refused(refusal) => fmt::Display::fmt(refusal, f)?,
             Kind::TimedOut(timeout) => fmt::Display::fmt(timeout, f)?,
-            Kind::Transport(error) => write!(f, "no response from stripe ({})", error.failure().kind)?,
+            Kind::Transport(error) => write!(f, "no response from stripe ({})", error.failure().kind())?,
         }
         f.write_str(match self.certainty() {
             Certainty::NotSent => "; nothing was sent",
@@ -252,8 +280,8 @@ impl<E: TransportError> fmt::Debug for Error<E> {
 impl<E: TransportError> StdError for Error<E> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0.kind {
-            Kind::Refused(refusal) => Some(refusal),
-            Kind::TimedOut(timeout) => Some(timeout),
+            // What these say is said already.
+            Kind::Refused(_) | Kind::TimedOut(_) => None,
             Kind::Transport(error) => error.as_source(),
         }
     }

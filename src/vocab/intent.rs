@@ -79,8 +79,24 @@ impl Deadline {
 }
 
 /// How long each attempt of this call may take up to its response head, instead of as long as configured.
+///
+/// Zero leaves no time to send anything: the call is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AttemptTimeout(pub Duration);
+pub struct AttemptTimeout(Duration);
+
+impl AttemptTimeout {
+    /// At most so long.
+    #[must_use]
+    pub const fn new(limit: Duration) -> Self {
+        Self(limit)
+    }
+
+    /// At most so long.
+    #[must_use]
+    pub const fn limit(self) -> Duration {
+        self.0
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    hash::{Hash, Hasher},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -26,7 +27,7 @@ use super::{Refusal, time::WallClock};
 /// assert!(IdempotencyKey::new(" order-8812").is_err());
 /// # Ok::<(), tower_stripe::vocab::InvalidKey>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub struct IdempotencyKey {
     value: Arc<str>,
     history: History,
@@ -64,7 +65,7 @@ impl IdempotencyKey {
     /// [`InvalidKey`], as for [`new`](Self::new).
     pub fn from_header(value: &HeaderValue) -> Result<Self, InvalidKey> {
         InvalidKey::check(value.as_bytes())?;
-        let key = value.to_str().map_err(|_| InvalidKey::Character { position: 0 })?;
+        let key = value.to_str().expect("it was checked to be printable ASCII");
         Ok(Self { value: key.into(), history: History::Unknown, born: None })
     }
 
@@ -88,6 +89,15 @@ impl IdempotencyKey {
         self
     }
 
+    /// The same key after a call has used it, for the first time at `first`, as far as is known.
+    pub(super) fn used(&self, first: SystemTime) -> Self {
+        let born = match self.history {
+            History::Fresh => self.born.or(Some(first)),
+            History::Unknown => self.born,
+        };
+        Self { value: Arc::clone(&self.value), history: History::Unknown, born }
+    }
+
     /// The key itself. Keep it out of logs.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -104,6 +114,21 @@ impl IdempotencyKey {
     #[must_use]
     pub const fn birth(&self) -> Option<SystemTime> {
         self.born
+    }
+}
+
+/// Two keys are equal if Stripe takes them for the same, whatever is known of their past.
+impl PartialEq for IdempotencyKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl Eq for IdempotencyKey {}
+
+impl Hash for IdempotencyKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.value.hash(state);
     }
 }
 
@@ -137,7 +162,8 @@ pub enum InvalidKey {
 }
 
 impl InvalidKey {
-    fn check(key: &[u8]) -> Result<(), Self> {
+    /// Whether `key` follows the rules.
+    pub(super) fn check(key: &[u8]) -> Result<(), Self> {
         if key.is_empty() {
             return Err(Self::Empty);
         }
@@ -228,6 +254,11 @@ impl KeyClock {
         }
         let before = self.seen_wall.duration_since(birth).unwrap_or(Duration::ZERO);
         Age::Of(before.saturating_add(here.max(by_wall)))
+    }
+
+    /// When this call saw the key first.
+    pub(super) const fn first_use(&self) -> SystemTime {
+        self.seen_wall
     }
 
     /// The age from which on the key is refused.

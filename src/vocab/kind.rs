@@ -1,11 +1,8 @@
 //! What kind of call this is, as far as repeating it is concerned.
 
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request};
 
-use super::{
-    headers::IDEMPOTENCY_KEY,
-    operation::{ApiVersion, Operation},
-};
+use super::{InvalidKey, headers::IDEMPOTENCY_KEY, operation::ApiVersion};
 
 /// The method, as far as Stripe's rules distinguish it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,17 +32,19 @@ impl CallKind {
     /// Of a call of which nothing is known yet.
     pub(super) const UNKNOWN: Self = Self { verb: Verb::Other, api: ApiVersion::Other, keyed: false };
 
-    /// The kind of `request`, made by `operation`.
+    /// The kind of `request`: by its method, path and headers alone. What the caller calls it decides labels and limits,
+    /// never whether it may be sent twice.
     #[must_use]
-    pub fn of<B>(request: &Request<B>, operation: Operation) -> Self {
+    pub fn of<B>(request: &Request<B>) -> Self {
         let verb = match *request.method() {
             Method::GET | Method::HEAD => Verb::Get,
             Method::POST => Verb::Post,
             Method::DELETE => Verb::Delete,
             _ => Verb::Other,
         };
-        let mut kind = Self { verb, api: operation.api_version(), keyed: false };
-        kind.keyed = kind.heeds_key(request.uri().path()) && request.headers().contains_key(&IDEMPOTENCY_KEY);
+        let path = request.uri().path();
+        let mut kind = Self { verb, api: version_of(path), keyed: false };
+        kind.keyed = kind.heeds_key(path) && has_key(request.headers());
         kind
     }
 
@@ -69,5 +68,21 @@ impl CallKind {
                 Verb::Delete => matches!(self.api, ApiVersion::V1),
                 Verb::Post | Verb::Other => false,
             }
+    }
+}
+
+/// Whether there is one key that Stripe can heed: whatever else stands there protects nothing.
+fn has_key(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter();
+    lines
+        .next()
+        .is_some_and(|first| InvalidKey::check(first.as_bytes()).is_ok() && lines.all(|line| line == first))
+}
+
+fn version_of(path: &str) -> ApiVersion {
+    match path.split('/').nth(1) {
+        Some("v1") => ApiVersion::V1,
+        Some("v2") => ApiVersion::V2,
+        _ => ApiVersion::Other,
     }
 }

@@ -117,9 +117,7 @@ impl Outcome {
             // It says nothing, or only that it is about the key: that is no answer to whether the key is in use.
             (Self::Conflict, None, None | Some("idempotency_error")) => (self, certainty),
             (Self::Conflict, ..) => (Self::Conflict, Certainty::Rejected),
-            (Self::RateLimited(RateLimitReason::Unstated), Some("lock_timeout"), _) => {
-                (Self::LockTimeout, certainty)
-            }
+            (Self::RateLimited(_), Some("lock_timeout"), _) => (Self::LockTimeout, certainty),
             // As 400, or as 404 where the key was first used with another path.
             (Self::InvalidRequest | Self::NotFound, _, Some("idempotency_error")) => {
                 (Self::KeyMismatch, certainty)
@@ -131,7 +129,7 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.pad(self.as_str())
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Failure, FailureKind, InvalidKey, TransportError};
+use super::{Failure, FailureKind, InvalidKey, ReportHandle, TransportError};
 
 /// Why the stack itself refused to send. Never to be mixed up with what Stripe rejected.
 ///
-/// A layer that can refuse asks of its inner service only `S::Error: From<Refusal>`. [`Error`](super::Error) and boxed
-/// errors have it.
+/// It comes as [`Refused`], with the account of its call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -36,6 +35,8 @@ pub enum Refusal {
     },
     /// The operating system gave no random bytes for an idempotency key.
     NoRandomness,
+    /// The request brought a [`ReportHandle`] that belongs to another call.
+    ReportReused,
 }
 
 impl Refusal {
@@ -50,6 +51,7 @@ impl Refusal {
             Self::HostNotAllowed { .. } => "host_not_allowed",
             Self::PlainHttp { .. } => "plain_http",
             Self::NoRandomness => "no_randomness",
+            Self::ReportReused => "report_reused",
         }
     }
 
@@ -93,20 +95,66 @@ impl fmt::Display for Refusal {
             Self::NoRandomness => f.write_str(
                 "refused before sending: the operating system gave no randomness for an idempotency key",
             ),
+            Self::ReportReused => f.write_str(
+                "refused before sending: the report handle of the request belongs to another call; \
+                 give each call its own",
+            ),
         }
     }
 }
 
-impl std::error::Error for Refusal {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::InvalidKey(why) => Some(why),
-            _ => None,
-        }
+impl std::error::Error for Refusal {}
+
+/// A refusal, with the account of its call: an earlier attempt may have been sent all the same.
+///
+/// A layer that can refuse asks of its inner service only `S::Error: From<Refused>`. [`Error`](super::Error) and boxed
+/// errors have it.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    refusal: Refusal,
+    report: Option<ReportHandle>,
+}
+
+impl Refused {
+    /// A refusal of the call that `report` is of.
+    #[must_use]
+    pub const fn new(refusal: Refusal, report: ReportHandle) -> Self {
+        Self { refusal, report: Some(report) }
+    }
+
+    /// Why.
+    #[must_use]
+    pub const fn refusal(&self) -> &Refusal {
+        &self.refusal
+    }
+
+    /// The account of the call.
+    #[must_use]
+    pub const fn report(&self) -> Option<&ReportHandle> {
+        self.report.as_ref()
+    }
+
+    pub(super) fn into_parts(self) -> (Refusal, Option<ReportHandle>) {
+        (self.refusal, self.report)
     }
 }
 
-impl TransportError for Refusal {
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, report: None }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.refusal, f)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Proves nothing of earlier attempts.
+impl TransportError for Refused {
     fn failure(&self) -> Failure {
         Failure::not_sent(FailureKind::Other)
     }

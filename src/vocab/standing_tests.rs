@@ -115,7 +115,7 @@ mod model {
     pub(super) fn proves(kind: CallKind, event: &Event) -> Certainty {
         let What::Answer { status, request_id, json, read } = &event.what else {
             return match &event.what {
-                What::Fails(failure) => failure.certainty,
+                What::Fails(failure) => failure.certainty(),
                 What::Refused => Certainty::NotSent,
                 _ => Certainty::Unknown,
             };
@@ -533,6 +533,24 @@ fn the_words_of_an_answers_headers_must_be_exact() {
     assert_eq!(with("stripe-should-retry", "false"), (false, Some(false)));
     assert_eq!(with("stripe-should-retry", "FALSE"), (false, None));
     assert_eq!(with("stripe-should-retry", ""), (false, None));
+}
+
+#[test]
+fn headers_that_contradict_themselves_say_nothing() {
+    let with = |lines: &[&'static str]| {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append("stripe-should-retry", HeaderValue::from_static(line));
+            headers.append("idempotent-replayed", HeaderValue::from_static(line));
+        }
+        let mut attempt = Attempt::begun(Purpose::First, time::now());
+        attempt.answered(V1, StatusCode::INTERNAL_SERVER_ERROR, &headers);
+        (attempt.replayed, attempt.should_retry)
+    };
+    assert_eq!(with(&["true", "true"]), (true, Some(true)));
+    assert_eq!(with(&["true", "false"]), (false, None));
+    assert_eq!(with(&["false", "true"]), (false, None));
+    assert_eq!(with(&["false", "false"]), (false, Some(false)));
 }
 
 #[test]

@@ -44,22 +44,15 @@ use std::error::Error as StdError;
 use std::{fmt, io};
 
 use crate::vocab::certainty::Certainty;
-use crate::vocab::tracked::TrackedError;
 
 /// What a transport failure tells about one attempt.
 ///
 /// See the [module docs](self) for the rule about [`Certainty::NotSent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub struct Failure {
-    /// What went wrong.
-    pub kind: FailureKind,
-    /// What this failure proves about the request: [`Certainty::NotSent`] or [`Certainty::Unknown`].
-    pub certainty: Certainty,
-    /// Whether the other end (or the connection) handed the request back, so that it may be sent again at once on
-    /// another connection. Implies [`Certainty::NotSent`]. A failure to connect is not one: there is nothing to gain
-    /// from hurrying.
-    pub resend: bool,
+    kind: FailureKind,
+    certainty: Certainty,
+    resend: bool,
 }
 
 impl Failure {
@@ -80,6 +73,26 @@ impl Failure {
     #[must_use]
     pub const fn handed_back(kind: FailureKind) -> Self {
         Self { kind, certainty: Certainty::NotSent, resend: true }
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub const fn kind(self) -> FailureKind {
+        self.kind
+    }
+
+    /// What this failure proves about the request: [`Certainty::NotSent`] or [`Certainty::Unknown`].
+    #[must_use]
+    pub const fn certainty(self) -> Certainty {
+        self.certainty
+    }
+
+    /// Whether the other end (or the connection) handed the request back, so that it may be sent again at once on
+    /// another connection. Implies [`Certainty::NotSent`]. A failure to connect is not one: there is nothing to gain
+    /// from hurrying.
+    #[must_use]
+    pub const fn resend(self) -> bool {
+        self.resend
     }
 }
 
@@ -144,26 +157,16 @@ impl fmt::Display for FailureKind {
 ///
 /// Implemented for the errors of the supported clients, for [`std::io::Error`], [`Infallible`] and boxed errors; implement it
 /// for a client of your own. See the [module docs](self) for the rule and an example.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what it proves about a request",
+    note = "implement `TransportError` for it if it is yours, or box it: `client.map_err(tower_stripe::BoxError::from)`"
+)]
 pub trait TransportError {
     /// What this error tells about the attempt.
     fn failure(&self) -> Failure;
 
     /// This error as the source of another one, if it is an [`Error`](std::error::Error).
     fn as_source(&self) -> Option<&(dyn StdError + 'static)>;
-}
-
-/// A boxed error hides its own type, so what can be told comes from the errors it wraps: the outermost one that is
-/// known decides, and without one it is [`FailureKind::Other`] and [`Certainty::Unknown`].
-// For every `'a`, not for `'static` alone: the compiler forgets that the region is static once a future is spawned,
-// and then asks for all of them. That generality is also why the outermost error cannot be downcast.
-impl<'a> TransportError for Box<dyn StdError + Send + Sync + 'a> {
-    fn failure(&self) -> Failure {
-        failure_in_chain(self.source())
-    }
-
-    fn as_source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source()
-    }
 }
 
 impl TransportError for Infallible {
@@ -187,49 +190,9 @@ impl TransportError for io::Error {
     }
 }
 
-/// The outermost known error decides. Deeper ones may belong to another exchange: a request body that streams from a
-/// second client fails with *that* client's error, and its failure to connect proves nothing about this request.
-fn failure_in_chain(mut next: Option<&(dyn StdError + 'static)>) -> Failure {
-    while let Some(error) = next {
-        if let Some(failure) = known(error) {
-            return failure;
-        }
-        next = error.source();
-    }
-    Failure::unknown(FailureKind::Other)
-}
-
-fn known(error: &(dyn StdError + 'static)) -> Option<Failure> {
-    if error.is::<TrackedError>() {
-        return Some(Failure::unknown(FailureKind::Body));
-    }
-    #[cfg(feature = "hyper-util")]
-    if let Some(failure) = crate::edge::hyper_util::known_failure(error) {
-        return Some(failure);
-    }
-    error.downcast_ref::<io::Error>().map(TransportError::failure)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    type BoxError = Box<dyn StdError + Send + Sync>;
-
-    #[derive(Debug)]
-    struct Wraps(BoxError);
-
-    impl fmt::Display for Wraps {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("wraps")
-        }
-    }
-
-    impl StdError for Wraps {
-        fn source(&self) -> Option<&(dyn StdError + 'static)> {
-            Some(&*self.0)
-        }
-    }
 
     #[test]
     fn no_kind_of_io_error_proves_that_nothing_was_sent() {
@@ -242,34 +205,15 @@ mod tests {
             let error = io::Error::from(kind);
             assert_eq!(error.failure(), Failure::unknown(FailureKind::Reset));
             assert!(error.as_source().is_some());
-            let boxed: BoxError = Box::new(Wraps(Box::new(io::Error::from(kind))));
-            assert_eq!(boxed.failure(), Failure::unknown(FailureKind::Reset));
         }
-    }
-
-    #[test]
-    fn a_boxed_error_of_no_known_type_is_unknown() {
-        let boxed: BoxError = "connection refused, nothing was sent".into();
-        assert_eq!(boxed.failure(), Failure::unknown(FailureKind::Other));
-        assert!(boxed.as_source().is_none());
-        let boxed: BoxError = Box::new(Wraps(boxed));
-        assert_eq!(boxed.failure(), Failure::unknown(FailureKind::Other));
-        assert!(boxed.as_source().is_some());
-    }
-
-    #[test]
-    fn a_failed_body_hides_what_made_it_fail() {
-        let inner = TrackedError::from_body(io::Error::other("another exchange"));
-        let boxed: BoxError = Box::new(Wraps(Box::new(Wraps(Box::new(inner)))));
-        assert_eq!(boxed.failure(), Failure::unknown(FailureKind::Body));
     }
 
     #[test]
     fn handing_back_implies_not_sent() {
         let failure = Failure::handed_back(FailureKind::StreamRefused);
-        assert!(failure.resend);
-        assert_eq!(failure.certainty, Certainty::NotSent);
-        assert!(!Failure::not_sent(FailureKind::Tcp).resend);
+        assert!(failure.resend());
+        assert_eq!(failure.certainty(), Certainty::NotSent);
+        assert!(!Failure::not_sent(FailureKind::Tcp).resend());
     }
 
     #[test]
@@ -295,15 +239,5 @@ mod tests {
             assert!(label.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{label}");
         }
         assert_eq!(format!("{Tls:>5}"), "  tls");
-    }
-
-    fn of_any_region<'a>(error: Box<dyn StdError + Send + Sync + 'a>) -> Failure {
-        error.failure()
-    }
-
-    #[test]
-    fn a_boxed_error_of_any_region_is_a_transport_error() {
-        let boxed: BoxError = "x".into();
-        assert_eq!(of_any_region(boxed).certainty, Certainty::Unknown);
     }
 }

@@ -71,8 +71,7 @@ async fn an_invalid_key_is_refused_with_the_rule_it_breaks() {
         let value = HeaderValue::from_bytes(key.as_bytes()).expect("http allows it");
         request.headers_mut().insert("idempotency-key", value);
         let error = assert_refused(&sim, &stripe, request, &Refusal::InvalidKey(why), text).await;
-        let source = error.source().and_then(StdError::source);
-        assert_eq!(source.and_then(|source| source.downcast_ref()), Some(&why), "typed all the way down");
+        assert!(error.source().is_none(), "what it says is said once");
     }
     for key in ["order\n8812", "order\u{0}", "\u{7f}"] {
         assert!(matches!(IdempotencyKey::new(key), Err(InvalidKey::Character { .. })));

@@ -228,7 +228,7 @@ async fn a_caller_sets_the_time_of_an_attempt() {
         let sim = sim();
         sim.script("o", [Step::Fault(Fault::F5 { delay: secs(40) })]);
         let began = time::now();
-        let call = with(payment("o"), AttemptTimeout(limit));
+        let call = with(payment("o"), AttemptTimeout::new(limit));
         let response = transport(&sim).send(call).await.expect("stripe answers in the end");
         let log = sim.log_of("o");
         assert_eq!(log.len(), 1 + usize::from(retried));

@@ -36,7 +36,9 @@ async fn a_callers_key_on_a_get_is_sensitive() {
             .map_err(BoxError::from)
     });
     let mut request = get("/v1/customers", "o");
-    request.headers_mut().insert("idempotency-key", "my-own-key-8812".parse().expect("a header"));
+    for key in ["my-own-key-8812", "my-own-key-8812-again"] {
+        request.headers_mut().append("idempotency-key", key.parse().expect("a header"));
+    }
     let response = StripeTransport::new(client).send(request).await.expect("answered");
     let text = bytes(response).await;
     let text = std::str::from_utf8(&text).expect("text");

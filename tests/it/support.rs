@@ -14,9 +14,9 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use stripe_sim::{Limits, Sim, SimBody, SimError, SimErrorKind, SimService};
-use tower::{Layer, Service};
+use tower::Service;
 use tower_stripe::{
-    Error, Failure, FailureKind, IdempotencyKey, ReportHandle, ResponseExt, StripeTransport, TransportError,
+    Error, Failure, FailureKind, IdempotencyKey, ResponseExt, StripeTransport, TransportError,
     transport::Builder,
     vocab::{Stop, tracked::Tracked},
 };
@@ -71,7 +71,7 @@ where
     fn call(&mut self, request: Request<B>) -> SimFuture {
         let (parts, body) = request.into_parts();
         let (body, proof) = Tracked::new(body);
-        if let Some(handle) = parts.extensions.get::<ReportHandle>() {
+        if let Some(handle) = parts.extensions.get::<tower_stripe::vocab::Recorder>() {
             handle.register_proof(proof);
         }
         SimFuture(self.0.call(Request::from_parts(parts, body)))

@@ -458,7 +458,7 @@ async fn header_values_of_ten_kilobytes_arrive_and_are_not_kept_in_the_report() 
 
 pub(crate) fn once_within(limit: Duration) -> Request<Full<Bytes>> {
     let mut request = once();
-    request.extensions_mut().insert(AttemptTimeout(limit));
+    request.extensions_mut().insert(AttemptTimeout::new(limit));
     request
 }
 

@@ -18,7 +18,7 @@ use tower::Service;
 
 use super::error::{ClientError, is_stream_error};
 use super::{Connector, Https};
-use crate::vocab::report::ReportHandle;
+use crate::vocab::report::Recorder;
 use crate::vocab::tracked::{SendProof, Tracked, has_content};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -71,7 +71,7 @@ where
         let (head, body) = request.into_parts();
         let (body, proof) = Tracked::new(body);
         let proof = needs_body.then_some(proof);
-        if let Some(report) = head.extensions.get::<ReportHandle>()
+        if let Some(report) = head.extensions.get::<Recorder>()
             && let Some(proof) = &proof
         {
             report.register_proof(proof.clone());

@@ -37,13 +37,13 @@ impl ClientError {
     #[cold]
     pub(super) fn new(error: legacy::Error, given_away: bool, proof: Option<&SendProof>) -> Self {
         let mut failure = error.failure();
-        if failure.certainty == Certainty::Unknown {
+        if failure.certainty() == Certainty::Unknown {
             failure = if !given_away {
-                Failure::not_sent(failure.kind)
+                Failure::not_sent(failure.kind())
             } else if proof.is_some() && is_remote_go_away(&error) {
-                Failure::handed_back(failure.kind)
+                Failure::handed_back(failure.kind())
             } else if proof.is_some_and(SendProof::claim_unsent) {
-                Failure::not_sent(failure.kind)
+                Failure::not_sent(failure.kind())
             } else {
                 failure
             };
@@ -66,7 +66,7 @@ impl ClientError {
 
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.told.failure.certainty {
+        f.write_str(match self.told.failure.certainty() {
             Certainty::NotSent => "no response, and the request was not sent",
             _ => "no response, and the request may have been executed",
         })
@@ -91,7 +91,7 @@ impl TransportError for ClientError {
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "transport failure: {}", self.failure.kind)
+        write!(f, "transport failure: {}", self.failure.kind())
     }
 }
 
@@ -122,7 +122,7 @@ impl TransportError for legacy::Error {
 /// The error of a response body. By then there was a head, so that nothing is to be proven by it.
 impl TransportError for hyper::Error {
     fn failure(&self) -> Failure {
-        Failure::unknown(of_hyper(self).kind)
+        Failure::unknown(of_hyper(self).kind())
     }
 
     fn as_source(&self) -> Option<&(dyn StdError + 'static)> {
@@ -204,14 +204,13 @@ pub(crate) fn known_failure(error: &(dyn StdError + 'static)) -> Option<Failure>
     if let Some(told) = error.downcast_ref::<Told>() {
         return Some(told.failure);
     }
-    if let Some(error) = error.downcast_ref::<ClientError>() {
-        return Some(error.failure());
-    }
+    // Below anything but our own client's error, another client's: it may have made other exchanges before.
+    let kind_of = |failure: Failure| Failure::unknown(failure.kind());
     if let Some(error) = error.downcast_ref::<legacy::Error>() {
-        return Some(error.failure());
+        return Some(kind_of(error.failure()));
     }
     if let Some(error) = error.downcast_ref::<ConnectError>() {
-        return Some(error.failure());
+        return Some(kind_of(error.failure()));
     }
     // Without hyper-util's error around it, whose request it speaks of is unknown: only the kind is used. It ends the
     // search, as what is below may be a failed body's.

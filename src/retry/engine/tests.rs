@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, head
 use super::*;
 use crate::{
     retry::{backoff::Jitter, retry_after},
-    vocab::{Failure, Refusal, ReportHandle, headers::IDEMPOTENCY_KEY, time},
+    vocab::{Failure, Recorder, Refusal, headers::IDEMPOTENCY_KEY, time},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -51,7 +51,7 @@ struct Scene {
     engine: Engine,
     call: Call,
     request: Request<()>,
-    handle: ReportHandle,
+    handle: Recorder,
     progress: Progress,
     next: Purpose,
     now: Instant,
@@ -66,8 +66,8 @@ impl Scene {
         if keyed {
             request.headers_mut().insert(IDEMPOTENCY_KEY, HeaderValue::from_static("key-1"));
         }
-        let handle = ReportHandle::new();
-        let kind = CallKind::of(&request, handle.operation(&request));
+        let handle = Recorder::default();
+        let kind = CallKind::of(&request);
         assert_eq!(kind.keyed, keyed, "a key counts where Stripe heeds it");
         let now = time::now();
         let call = Call {
@@ -131,7 +131,7 @@ impl Scene {
                 retry_after = retry_after::parse(&headers, || SystemTime::UNIX_EPOCH);
             }
             End::Failure(failure) => self.handle.failed(*failure),
-            End::Refusal(_) => self.handle.refused(&Refusal::DeadlineExceeded),
+            End::Refusal(_) => drop(self.handle.refuse(Refusal::DeadlineExceeded)),
         }
         let mut attempt = entered.close().expect("nobody else is in it");
         if let End::Refusal(hint) = end {
@@ -309,7 +309,7 @@ fn a_limit_of_one_object_is_final_unless_stripe_says_otherwise() {
 }
 
 #[test]
-fn stripes_no_stops_everything_but_a_key_in_use_is_not_asked_first() {
+fn stripes_no_ends_every_call_and_only_its_exact_words_count() {
     for status in [400, 408, 409, 429, 500, 502, 503] {
         assert_eq!(Scene::post().ends(&answer(status).told(false)), stops(Stop::Header), "{status}");
     }

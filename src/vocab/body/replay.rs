@@ -13,6 +13,10 @@ use http_body_util::{Either, Empty, Full};
 ///
 /// Implemented for [`Full`], [`Empty`], `String` and [`Either`] of such. Wrap any other body: [`Cloneable`] for one that
 /// is cheap to clone, [`SendOnce`] for a stream, which is then sent once and never retried.
+#[diagnostic::on_unimplemented(
+    message = "it is not known whether `{Self}` can be sent again",
+    note = "wrap it: `Cloneable` for a body that is cheap to clone, `SendOnce` for a stream, which is then never retried"
+)]
 pub trait Replay: Sized {
     /// The same body from its beginning, or `None` where it cannot be had again.
     fn try_clone(&self) -> Option<Self>;

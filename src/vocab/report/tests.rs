@@ -1,10 +1,18 @@
 use bytes::Bytes;
-use http::{HeaderValue, Method};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::Full;
 use proptest::prelude::*;
 
 use super::*;
+use crate::vocab::{
+    Advice, Attempt, CallKind, Certainty, Failure, IdempotencyKey, Operation, Purpose, Refusal, RequestId,
+    SendProof, Standing,
+    key::{History, KeyClock},
+    time,
+};
 use crate::vocab::{
     Error, FailureKind, Outcome, ResponseExt, headers::IDEMPOTENCY_KEY, time::WallClock, tracked::Tracked,
 };
@@ -46,13 +54,13 @@ fn pull(body: &mut Tracked<Full<Bytes>>) -> bool {
 }
 
 /// Makes one attempt that is answered.
-fn attempt(handle: &ReportHandle, purpose: Purpose, answer: u16) -> Attempt {
+fn attempt(handle: &Recorder, purpose: Purpose, answer: u16) -> Attempt {
     let entered = handle.enter(&post(), purpose);
     handle.answered(status(answer), &stripes());
     entered.close().expect("nobody else is in it")
 }
 
-fn outcomes(handle: &ReportHandle) -> Vec<&'static str> {
+fn outcomes(handle: &Recorder) -> Vec<&'static str> {
     handle.report().attempts().iter().map(|attempt| attempt.outcome.as_str()).collect()
 }
 
@@ -60,7 +68,7 @@ fn outcomes(handle: &ReportHandle) -> Vec<&'static str> {
 
 #[test]
 fn the_outermost_layer_owns_an_attempt_and_the_layers_within_only_add() {
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     let outer = handle.enter(&post(), Purpose::Retry);
     let inner = handle.enter(&post(), Purpose::First);
     let innermost = handle.enter(&post(), Purpose::First);
@@ -79,7 +87,7 @@ fn the_outermost_layer_owns_an_attempt_and_the_layers_within_only_add() {
 
 #[test]
 fn an_owner_that_hears_nothing_from_within_says_what_it_knows_itself() {
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     let entered = handle.enter(&post(), Purpose::First);
     entered.answered(status(200), &stripes());
     assert_eq!(entered.close().map(|attempt| attempt.outcome), Some(Outcome::Success));
@@ -92,14 +100,14 @@ fn an_owner_that_hears_nothing_from_within_says_what_it_knows_itself() {
 
 #[test]
 fn dropping_an_attempt_means_that_the_caller_went_away() {
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     drop(handle.enter(&post(), Purpose::First));
     let report = handle.report();
     assert_eq!(outcomes(&handle), ["cancelled"]);
     assert_eq!((report.certainty(), report.stopped()), (Certainty::Unknown, Some(Stop::Cancelled)));
     assert_eq!(report.advice(), Advice::SameKey);
     // An answer that had arrived stands.
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     let entered = handle.enter(&post(), Purpose::First);
     handle.answered(status(200), &stripes());
     drop(entered);
@@ -109,7 +117,7 @@ fn dropping_an_attempt_means_that_the_caller_went_away() {
 
 #[test]
 fn after_an_attempt_was_closed_the_next_one_can_be_entered_and_nothing_is_added_in_between() {
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     attempt(&handle, Purpose::First, 503);
     handle.answered(status(200), &stripes());
     handle.refined(Some("lock_timeout"), None);
@@ -126,7 +134,7 @@ fn after_an_attempt_was_closed_the_next_one_can_be_entered_and_nothing_is_added_
 
 #[test]
 fn an_untouched_body_proves_that_a_failed_attempt_was_never_sent() {
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     let entered = handle.enter(&post(), Purpose::First);
     let (mut body, proof) = proof();
     handle.register_proof(proof);
@@ -145,7 +153,7 @@ fn an_untouched_body_proves_that_a_failed_attempt_was_never_sent() {
 
 #[test]
 fn an_untouched_body_proves_that_a_dropped_attempt_was_never_sent() {
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     let entered = handle.enter(&post(), Purpose::First);
     let (mut body, proof) = proof();
     handle.register_proof(proof);
@@ -158,7 +166,7 @@ fn an_untouched_body_proves_that_a_dropped_attempt_was_never_sent() {
 
 #[test]
 fn an_error_of_which_nothing_is_known_asks_the_body_too() {
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     let entered = handle.enter(&post(), Purpose::First);
     handle.register_proof(proof().1);
     assert_eq!(entered.close().map(|attempt| attempt.certainty), Some(Certainty::NotSent));
@@ -167,7 +175,7 @@ fn an_error_of_which_nothing_is_known_asks_the_body_too() {
 #[test]
 fn a_body_of_which_a_frame_was_taken_proves_nothing() {
     for dropped in [true, false] {
-        let handle = ReportHandle::new();
+        let handle = Recorder::default();
         let entered = handle.enter(&post(), Purpose::First);
         let (mut body, proof) = proof();
         handle.register_proof(proof);
@@ -184,7 +192,7 @@ fn a_body_of_which_a_frame_was_taken_proves_nothing() {
 
 #[test]
 fn looking_at_a_report_closes_no_body() {
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     let entered = handle.enter(&post(), Purpose::First);
     let (mut body, proof) = proof();
     handle.register_proof(proof);
@@ -196,14 +204,14 @@ fn looking_at_a_report_closes_no_body() {
 
 #[test]
 fn the_proof_of_one_attempt_says_nothing_about_another() {
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     handle.register_proof(proof().1); // No attempt is open.
     let entered = handle.enter(&post(), Purpose::First);
     handle.failed(LOST);
     entered.close();
     assert_eq!(handle.certainty(), Certainty::Unknown);
 
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     let first = handle.enter(&post(), Purpose::First);
     handle.register_proof(proof().1);
     handle.answered(status(503), &stripes());
@@ -211,6 +219,16 @@ fn the_proof_of_one_attempt_says_nothing_about_another() {
     let second = handle.enter(&post(), Purpose::Retry);
     handle.failed(LOST);
     assert_eq!(second.close().map(|attempt| attempt.certainty), Some(Certainty::Unknown));
+
+    // Nor that of an attempt that turned out to be a whole call.
+    let handle = Recorder::default();
+    let outer = handle.enter(&post(), Purpose::First);
+    handle.register_proof(proof().1);
+    handle.take_over(&post());
+    let inner = handle.enter(&post(), Purpose::First);
+    handle.failed(LOST);
+    assert_eq!(inner.close().map(|attempt| attempt.certainty), Some(Certainty::Unknown));
+    drop(outer);
 }
 
 #[test]
@@ -218,7 +236,7 @@ fn a_head_beats_every_failure_and_every_proof() {
     for (answer, expected) in
         [(200, Certainty::Executed), (402, Certainty::Rejected), (500, Certainty::Unknown)]
     {
-        let handle = ReportHandle::new();
+        let handle = Recorder::default();
         let entered = handle.enter(&post(), Purpose::First);
         let (mut body, proof) = proof();
         handle.register_proof(proof);
@@ -234,10 +252,11 @@ fn a_head_beats_every_failure_and_every_proof() {
 
 #[test]
 fn a_layer_that_makes_the_attempts_takes_over_from_one_that_took_them_for_one() {
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     let outer = handle.enter(&post(), Purpose::First); // As a timeout around a retry.
-    handle.take_over();
-    assert_eq!(handle.certainty(), Certainty::Unknown, "until it accounts for an attempt, one is presumed");
+    handle.take_over(&post());
+    assert_eq!(handle.certainty(), Certainty::Unknown, "as long as the call goes on");
+    assert_eq!(handle.proven(), Certainty::NotSent, "it says itself when it sends");
     attempt(&handle, Purpose::First, 503);
     attempt(&handle, Purpose::Retry, 200);
     assert!(outer.close().is_none(), "it owns nothing any more");
@@ -247,18 +266,19 @@ fn a_layer_that_makes_the_attempts_takes_over_from_one_that_took_them_for_one() 
 
 #[test]
 fn where_nothing_is_open_there_is_nothing_to_take_over() {
-    let handle = ReportHandle::new();
-    handle.take_over();
+    let handle = Recorder::default();
+    handle.take_over(&post());
     let report = handle.report();
-    assert_eq!((report.certainty(), report.attempts_made()), (Certainty::NotSent, 0));
+    assert_eq!((report.certainty(), report.attempts_made()), (Certainty::Unknown, 0));
+    assert_eq!(report.advice(), Advice::SameKey, "attempts may follow");
     attempt(&handle, Purpose::First, 200);
-    handle.take_over();
+    handle.take_over(&post());
     assert_eq!(outcomes(&handle), ["success"]);
 }
 
 #[test]
 fn a_request_handed_on_to_a_stranger_is_one_attempt() {
-    let answered = ReportHandle::new();
+    let answered = Recorder::default();
     let handed_on = answered.hand_on(&post());
     assert_eq!(answered.certainty(), Certainty::Unknown, "under way");
     assert_eq!(answered.report().advice(), Advice::SameKey);
@@ -266,12 +286,12 @@ fn a_request_handed_on_to_a_stranger_is_one_attempt() {
     assert_eq!(outcomes(&answered), ["success"]);
     assert_eq!((answered.certainty(), answered.report().stopped()), (Certainty::Executed, None));
 
-    let failed = ReportHandle::new();
+    let failed = Recorder::default();
     failed.hand_on(&post()).close(None);
     assert_eq!(outcomes(&failed), ["other"]);
     assert_eq!((failed.certainty(), failed.report().stopped()), (Certainty::Unknown, None));
 
-    let dropped = ReportHandle::new();
+    let dropped = Recorder::default();
     drop(dropped.hand_on(&post()));
     assert_eq!(outcomes(&dropped), ["cancelled"]);
     assert_eq!(
@@ -285,7 +305,7 @@ fn a_request_handed_on_to_a_stranger_is_one_attempt() {
 
 #[test]
 fn a_request_handed_on_to_a_layer_of_ours_is_not_counted_twice() {
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     let handed_on = handle.hand_on(&post());
     let entered = handle.enter(&post(), Purpose::First);
     handle.answered(status(429), &stripes());
@@ -297,9 +317,9 @@ fn a_request_handed_on_to_a_layer_of_ours_is_not_counted_twice() {
 
 #[test]
 fn a_request_handed_on_and_refused_within_was_never_sent() {
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     let handed_on = handle.hand_on(&post());
-    handle.refused(&Refusal::DeadlineExceeded);
+    let _ = handle.refuse(Refusal::DeadlineExceeded);
     handed_on.close(None);
     let report = handle.report();
     assert_eq!((report.certainty(), report.attempts_made()), (Certainty::NotSent, 0));
@@ -310,10 +330,10 @@ fn a_request_handed_on_and_refused_within_was_never_sent() {
 
 #[test]
 fn a_refused_attempt_is_listed_and_not_counted() {
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     attempt(&handle, Purpose::First, 503);
     let entered = handle.enter(&post(), Purpose::Retry);
-    handle.refused(&Refusal::DeadlineExceeded);
+    let _ = handle.refuse(Refusal::DeadlineExceeded);
     handle.failed(LOST);
     entered.close();
     assert_eq!(outcomes(&handle), ["server_error", "refused"]);
@@ -322,12 +342,33 @@ fn a_refused_attempt_is_listed_and_not_counted() {
     assert_eq!(report.attempts()[1].certainty, Certainty::NotSent);
 }
 
+#[test]
+fn a_key_of_the_callers_counts_though_it_was_refused_unread() {
+    let unkeyed = Request::post("https://api.stripe.com/v1/refunds").body(()).unwrap();
+    let mut extension = unkeyed.clone();
+    extension.extensions_mut().insert(IdempotencyKey::new(KEY).unwrap().fresh());
+    let mut read = post();
+    *read.method_mut() = Method::GET;
+    for (request, expected) in [
+        (post(), Advice::SameKey),
+        (extension, Advice::SameKey),
+        (unkeyed, Advice::Resend),
+        (read, Advice::Resend), // Stripe heeds no key there.
+    ] {
+        let handle = Recorder::default();
+        let _ = handle.refuse_unread(&request, Refusal::ConflictingKeys);
+        let report = handle.report();
+        assert_eq!((report.certainty(), report.advice()), (Certainty::NotSent, expected), "{request:?}");
+        assert_eq!((report.stopped(), report.attempts_made()), (Some(Stop::Refused), 0));
+    }
+}
+
 // === what is kept ===
 
 #[test]
 fn a_report_keeps_the_first_and_the_last_fifteen_attempts_and_counts_all() {
     for made in [1, 2, 15, 16, 17, 40] {
-        let handle = ReportHandle::new();
+        let handle = Recorder::default();
         for n in 0..made {
             let entered = handle.enter(&post(), Purpose::Poll);
             let id = HeaderValue::from_str(&format!("req_{n}")).unwrap();
@@ -346,7 +387,7 @@ fn a_report_keeps_the_first_and_the_last_fifteen_attempts_and_counts_all() {
 
 #[test]
 fn what_a_dropped_out_attempt_proved_is_not_forgotten() {
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     attempt(&handle, Purpose::First, 429);
     let entered = handle.enter(&post(), Purpose::Retry);
     handle.failed(LOST);
@@ -361,16 +402,15 @@ proptest! {
     fn counts_and_standing_are_those_of_all_attempts(answers in prop::collection::vec(
         prop::sample::select(vec![200_u16, 400, 402, 409, 429, 500, 503]), 1..40,
     )) {
-        let handle = ReportHandle::new();
+        let handle = Recorder::default();
         let mut standing = Standing::default();
-        let operation = handle.operation(&post());
-        let kind = CallKind::of(&post(), operation);
+        let kind = CallKind::of(&post());
         for answer in &answers {
             standing.observe(kind, &attempt(&handle, Purpose::Retry, *answer));
         }
         let report = handle.report();
         prop_assert_eq!(report.attempts_made() as usize, answers.len());
-        prop_assert_eq!(report.attempts().len(), answers.len().min(KEPT));
+        prop_assert_eq!(report.attempts().len(), answers.len().min(state::KEPT));
         prop_assert_eq!(report.certainty(), standing.certainty());
         prop_assert_eq!(report.advice(), Advice::of(&standing, kind, Some(History::Unknown), false));
     }
@@ -380,10 +420,10 @@ proptest! {
 
 #[test]
 fn the_report_of_a_call_under_way_says_what_would_be_true_if_it_were_dropped_now() {
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     let fresh = handle.report();
     assert_eq!((fresh.certainty(), fresh.attempts_made(), fresh.operation()), (Certainty::NotSent, 0, None));
-    assert_eq!(fresh.advice(), Advice::Resend, "no key is known of");
+    assert_eq!(fresh.advice(), Advice::SameKey, "nobody has looked for a key");
 
     attempt(&handle, Purpose::First, 429);
     assert_eq!(handle.certainty(), Certainty::Rejected);
@@ -406,11 +446,13 @@ fn the_report_of_a_call_under_way_says_what_would_be_true_if_it_were_dropped_now
 
 #[test]
 fn the_first_deadline_stands_and_the_callers_operation_wins() {
-    let (handle, now) = (ReportHandle::new(), time::now());
+    let handle = Recorder::default();
     assert_eq!(handle.deadline(), None);
-    assert_eq!(handle.deadline_or(|| now), now);
-    assert_eq!(handle.deadline_or(|| panic!("there is one")), now);
     let mut request = post();
+    let deadline = handle.deadline_of(&post(), Some(Duration::from_secs(5)));
+    assert_eq!(handle.deadline_of(&post(), Some(Duration::from_secs(9))), deadline);
+    assert_eq!(handle.deadline(), Some(deadline));
+    let handle = Recorder::default();
     let said = Operation::new("payouts.create").unwrap();
     request.extensions_mut().insert(said);
     assert_eq!(handle.operation(&request), said);
@@ -421,21 +463,91 @@ fn the_first_deadline_stands_and_the_callers_operation_wins() {
 #[test]
 fn a_request_and_a_response_carry_one_handle() {
     let mut request = post();
-    let handle = ReportHandle::of(&mut request);
-    attempt(&ReportHandle::of(&mut request), Purpose::First, 200);
+    let handle = Recorder::of(&mut request);
+    attempt(&Recorder::of(&mut request), Purpose::First, 200);
     assert_eq!(handle.attempts_made(), 1);
     let mut response = Response::new(());
     assert!(response.report().is_none() && response.certainty().is_none() && response.advice().is_none());
-    handle.attach(&mut response);
-    ReportHandle::new().attach(&mut response); // An outer layer with another handle changes nothing.
+    Recorder::default().attach(&mut response);
+    handle.attach(&mut response); // The outer layer knows more.
     assert_eq!(response.outcome(), Some(Outcome::Success));
     assert_eq!((response.attempts(), response.was_replayed()), (Some(1), Some(false)));
     assert_eq!((response.certainty(), response.advice()), (Some(Certainty::Executed), Some(Advice::Done)));
 }
 
+#[test]
+fn a_handle_belongs_to_one_call() {
+    let handle = ReportHandle::new();
+    let mut first = post();
+    first.extensions_mut().insert(handle.clone());
+    let mut second = first.clone();
+    let recorder = Recorder::of_one_call(&mut first).expect("it is new");
+    attempt(&recorder, Purpose::First, 200);
+    assert_eq!(handle.certainty(), Certainty::Executed);
+    let refused = Recorder::of_one_call(&mut second).expect_err("it is used");
+    assert_eq!(refused.refusal(), &Refusal::ReportReused);
+    let of_second = refused.report().expect("its own").report();
+    assert_eq!((of_second.certainty(), of_second.advice()), (Certainty::NotSent, Advice::SameKey));
+    assert_eq!(of_second.idempotency_key().map(IdempotencyKey::as_str), Some(KEY));
+    // A layer that cannot refuse keeps the two accounts apart.
+    attempt(&Recorder::of(&mut second), Purpose::First, 500);
+    assert_eq!(handle.attempts_made(), 1);
+    // Within one call all layers find the same account.
+    assert_eq!(Recorder::of(&mut first).attempts_made(), 1);
+}
+
+#[test]
+fn two_requests_within_one_attempt_prove_nothing_but_an_execution() {
+    for (answer, expected) in
+        [(200, Certainty::Executed), (400, Certainty::Unknown), (402, Certainty::Unknown)]
+    {
+        let handle = Recorder::default();
+        let entered = handle.enter(&post(), Purpose::First);
+        let ((mut pulled, first), (_unpulled, second)) = (proof(), proof());
+        handle.register_proof(first);
+        assert!(pull(&mut pulled));
+        handle.register_proof(second);
+        handle.answered(status(answer), &stripes());
+        assert_eq!(entered.close().map(|attempt| attempt.certainty), Some(expected), "{answer}");
+    }
+    let handle = Recorder::default();
+    let entered = handle.enter(&post(), Purpose::First);
+    let ((mut pulled, first), (_unpulled, second)) = (proof(), proof());
+    handle.register_proof(first);
+    assert!(pull(&mut pulled));
+    handle.register_proof(second);
+    handle.failed(LOST);
+    assert_eq!(entered.close().map(|attempt| attempt.certainty), Some(Certainty::Unknown));
+    // Where the first never left, the second speaks for both.
+    let handle = Recorder::default();
+    let entered = handle.enter(&post(), Purpose::First);
+    let ((_unpulled, first), (_unpulled_too, second)) = (proof(), proof());
+    handle.register_proof(first);
+    handle.register_proof(second);
+    handle.failed(LOST);
+    assert_eq!(entered.close().map(|attempt| attempt.certainty), Some(Certainty::NotSent));
+}
+
+#[test]
+fn a_key_that_is_handed_back_has_a_past_and_a_birth() {
+    let handle = Recorder::default();
+    keyed(&handle, IdempotencyKey::new(KEY).unwrap().fresh(), Duration::from_secs(60));
+    let key = handle.report().idempotency_key().cloned().unwrap();
+    assert_eq!(key.history(), History::Unknown);
+    assert!(key.birth().is_some());
+    let handle = Recorder::default();
+    keyed(&handle, IdempotencyKey::new(KEY).unwrap(), Duration::from_secs(60));
+    let report = handle.report();
+    assert_eq!(
+        report.idempotency_key().unwrap().birth(),
+        None,
+        "its caller never said when it was first used"
+    );
+}
+
 // === keys ===
 
-fn keyed(handle: &ReportHandle, key: IdempotencyKey, limit: Duration) {
+fn keyed(handle: &Recorder, key: IdempotencyKey, limit: Duration) {
     let wall = WallClock::manual(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_182_400));
     handle.keyed(key, KeyClock::start(wall, time::now(), None, limit));
 }
@@ -450,7 +562,7 @@ fn advice_asks_the_history_and_the_age_of_the_key() {
         (Some(key().fresh()), day, Advice::NewKey),
         (Some(key().fresh()), Duration::ZERO, Advice::Reconcile),
     ] {
-        let handle = ReportHandle::new();
+        let handle = Recorder::default();
         if let Some(key) = key {
             keyed(&handle, key, limit);
             assert_eq!(handle.key_expired(time::now()), limit.is_zero());
@@ -459,12 +571,12 @@ fn advice_asks_the_history_and_the_age_of_the_key() {
         attempt(&handle, Purpose::First, 402);
         assert_eq!(handle.report().advice(), expected);
     }
-    assert!(!ReportHandle::new().key_expired(time::now()), "no key, no age");
+    assert!(!Recorder::default().key_expired(time::now()), "no key, no age");
 }
 
 #[test]
 fn nothing_that_is_printed_shows_a_key_or_a_secret() {
-    let handle = ReportHandle::new();
+    let handle = Recorder::default();
     keyed(&handle, IdempotencyKey::new(KEY).unwrap(), Duration::from_secs(60));
     let mut request = post();
     request.extensions_mut().insert(handle.clone());
@@ -482,7 +594,7 @@ fn nothing_that_is_printed_shows_a_key_or_a_secret() {
         "whoever asks for it gets it"
     );
     let error: Error<std::io::Error> =
-        Error::transport(std::io::Error::other(SECRET)).with_report(handle.clone());
+        Error::transport(std::io::Error::other(SECRET)).with_report(handle.handle().clone());
     let attempt = &report.attempts()[0];
     let shown = [
         open,

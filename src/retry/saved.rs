@@ -2,24 +2,24 @@
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
-use crate::vocab::{Replay, ReportHandle};
+use crate::vocab::{Recorder, Replay};
 
 /// A request that can be sent again, byte for byte.
 ///
 /// Nearly no call is sent again, but every call pays for the possibility: so the headers are one buffer, and are parsed
 /// only when they are needed. (To clone a `HeaderMap` takes an allocation for almost every value.)
 #[derive(Debug)]
-pub(super) struct Copy<B> {
+pub(super) struct Saved<B> {
     method: Method,
     uri: Uri,
     version: Version,
     headers: Headers,
-    /// `None` where there is nothing in them but our own handle, which can be put in again.
+    /// `None` where there is nothing in them but our own recorder, which can be put in again.
     extensions: Option<Extensions>,
     body: B,
 }
 
-impl<B: Replay> Copy<B> {
+impl<B: Replay> Saved<B> {
     /// `None` where the body cannot be had again.
     pub(super) fn of(request: &Request<B>) -> Option<Self> {
         let body = request.body().try_clone()?;
@@ -35,7 +35,7 @@ impl<B: Replay> Copy<B> {
     }
 
     /// The request once more.
-    pub(super) fn request(&self, handle: &ReportHandle) -> Option<Request<B>> {
+    pub(super) fn request(&self, recorder: &Recorder) -> Option<Request<B>> {
         let mut request = Request::new(self.body.try_clone()?);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
@@ -43,9 +43,7 @@ impl<B: Replay> Copy<B> {
         *request.headers_mut() = self.headers.read()?;
         match &self.extensions {
             Some(extensions) => *request.extensions_mut() = extensions.clone(),
-            None => {
-                request.extensions_mut().insert(handle.clone());
-            }
+            None => recorder.put_into(&mut request),
         }
         Some(request)
     }
@@ -71,12 +69,12 @@ impl Headers {
             buffer.extend_from_slice(name.as_str().as_bytes());
             buffer.extend_from_slice(value.as_bytes());
         }
-        Self { count: headers.len(), buffer }
+        Self { count: headers.keys_len(), buffer }
     }
 
     /// `None` if a header was none to begin with, as one that was made without a check.
     fn read(&self) -> Option<HeaderMap> {
-        let mut headers = HeaderMap::with_capacity(self.count);
+        let mut headers = HeaderMap::try_with_capacity(self.count).ok()?;
         let mut rest = &*self.buffer;
         while !rest.is_empty() {
             let name = usize::from_ne_bytes(*take(&mut rest, LENGTH)?.first_chunk()?);
@@ -85,7 +83,7 @@ impl Headers {
             let name = HeaderName::from_bytes(take(&mut rest, name)?).ok()?;
             let mut value = HeaderValue::from_bytes(take(&mut rest, value)?).ok()?;
             value.set_sensitive(sensitive);
-            headers.append(name, value);
+            headers.try_append(name, value).ok()?;
         }
         Some(headers)
     }
@@ -130,22 +128,22 @@ mod tests {
 
     #[test]
     fn a_request_comes_back_whole() {
-        let handle = ReportHandle::new();
+        let recorder = Recorder::default();
         let request = Request::post("https://api.stripe.com/v1/refunds?expand[]=charge")
             .version(Version::HTTP_2)
             .header("x-a", "1")
             .header("x-a", "2")
-            .extension(handle.clone())
+            .extension(recorder.clone())
             .extension(7_u32)
             .body("amount=1".to_owned())
             .unwrap();
-        let again = Copy::of(&request).unwrap().request(&handle).unwrap();
+        let again = Saved::of(&request).unwrap().request(&recorder).unwrap();
         assert_eq!(again.method(), request.method());
         assert_eq!(again.uri(), request.uri());
         assert_eq!(again.version(), request.version());
         assert_eq!(again.headers(), request.headers());
         assert_eq!(again.extensions().get::<u32>(), Some(&7));
-        assert!(again.extensions().get::<ReportHandle>().is_some());
+        assert!(again.extensions().get::<Recorder>().is_some());
         assert_eq!(again.body(), request.body());
     }
 }

@@ -1,0 +1,15 @@
+//! The account of a call: [`Report`] is what it says, [`ReportHandle`] reads it, [`Recorder`] writes it.
+
+mod account;
+mod handle;
+mod recorder;
+mod state;
+
+pub use self::{
+    account::{Report, Stop},
+    handle::ReportHandle,
+    recorder::{Entered, HandedOn, Recorder},
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,378 @@
+//! The handle by which layers write.
+
+use std::{
+    ops::Deref,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use http::{HeaderMap, Request, Response, StatusCode};
+
+use super::{
+    account::Stop,
+    handle::{ReportHandle, Shared},
+    state::{Claim, End, Key, State},
+};
+use crate::vocab::{
+    Attempt, CallKind, Certainty, Deadline, Failure, IdempotencyKey, Operation, Purpose, Refusal, Refused,
+    RequestId, SendProof, headers::IDEMPOTENCY_KEY, key::KeyClock, time,
+};
+
+/// Writes the account of one call. For layers and clients; callers read it by a [`ReportHandle`], which this one derefs
+/// to.
+///
+/// The outermost layer of this crate puts one into the extensions of the request, and the others find it there. A layer
+/// that sees an attempt [`enter`](Self::enter)s it. The outermost to do so owns the attempt and closes it; the layers
+/// within only add what they know. So every layer tells the truth alone, and together they tell it once.
+///
+/// A client of your own that can prove that a body never left looks for it in the extensions of the request, and
+/// [`register_proof`](Self::register_proof)s.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder(ReportHandle);
+
+impl Deref for Recorder {
+    type Target = ReportHandle;
+
+    fn deref(&self) -> &ReportHandle {
+        &self.0
+    }
+}
+
+impl Recorder {
+    /// The recorder of the call that `request` belongs to.
+    ///
+    /// The first layer to ask begins the call: in the handle that the caller put into the request, or in a new one.
+    pub fn of<B>(request: &mut Request<B>) -> Self {
+        Self::begin(request).unwrap_or_else(|| {
+            // The account of another call is left as it is; this one is in its response and in its error.
+            let recorder = Self::default();
+            recorder.put_into(request);
+            recorder
+        })
+    }
+
+    /// As [`of`](Self::of), for a layer that can refuse.
+    ///
+    /// # Errors
+    /// [`Refusal::ReportReused`], when the caller's handle belongs to another call.
+    pub fn of_one_call<B>(request: &mut Request<B>) -> Result<Self, Refused> {
+        Self::begin(request).ok_or_else(|| Self::default().refuse_unread(request, Refusal::ReportReused))
+    }
+
+    /// `None` if the caller's handle belongs to another call.
+    fn begin<B>(request: &mut Request<B>) -> Option<Self> {
+        if let Some(recorder) = request.extensions().get::<Self>() {
+            return Some(recorder.clone());
+        }
+        let handle = request.extensions().get::<ReportHandle>().cloned().unwrap_or_default();
+        if handle.0.begun.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let recorder = Self(handle);
+        recorder.put_into(request);
+        Some(recorder)
+    }
+
+    /// Puts the recorder where the layers within find it.
+    pub fn put_into<B>(&self, request: &mut Request<B>) {
+        self.operation(request);
+        request.extensions_mut().insert(self.clone());
+    }
+
+    /// Puts the handle where [`ResponseExt`](crate::ResponseExt) finds it. The outermost layer knows most.
+    pub fn attach<B>(&self, response: &mut Response<B>) {
+        let attached = response.extensions().get::<ReportHandle>();
+        if !attached.is_some_and(|attached| Arc::ptr_eq(&attached.0, &self.0.0)) {
+            response.extensions_mut().insert(self.0.clone());
+        }
+    }
+
+    /// What the attempts up to now prove, whatever may follow.
+    #[must_use]
+    pub fn proven(&self) -> Certainty {
+        self.shared().state.with(|state| state.standing_now().certainty())
+    }
+
+    /// The handle that reads what this one writes.
+    #[must_use]
+    pub const fn handle(&self) -> &ReportHandle {
+        &self.0
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.0.0
+    }
+
+    /// The operation of `request`: what the caller said it is, or what method and path say.
+    pub fn operation<B>(&self, request: &Request<B>) -> Operation {
+        *self.shared().operation.get_or_init(|| match request.extensions().get::<Operation>() {
+            Some(operation) => *operation,
+            None => Operation::resolve(request.method(), request.uri().path()),
+        })
+    }
+
+    /// Enters an attempt to send `request`: the outermost layer to enter owns it.
+    pub fn enter<B>(&self, request: &Request<B>, purpose: Purpose) -> Entered {
+        if self.shared().open.load(Ordering::Relaxed) {
+            return Entered(None);
+        }
+        let kind = CallKind::of(request);
+        let now = time::now();
+        self.shared().open.store(true, Ordering::Relaxed);
+        self.shared().state.with(|state| {
+            state.kind = Some(kind);
+            state.current = Some(Attempt::begun(purpose, now));
+            state.proof = None;
+            state.tainted = false;
+        });
+        Entered(Some(self.clone()))
+    }
+
+    /// For a layer that makes the attempts of a call: takes the account over from an outer layer that took the whole
+    /// call for one attempt.
+    pub fn take_over<B>(&self, request: &Request<B>) {
+        let kind = CallKind::of(request);
+        self.shared().open.store(false, Ordering::Relaxed);
+        self.shared().state.with(|state| {
+            state.kind = Some(kind);
+            state.current = None;
+            state.handed_on = false;
+            state.live = true;
+        });
+    }
+
+    /// For a layer outside of all attempts: hands `request` on. Where no layer within accounts for an attempt, what
+    /// comes back, or nothing, is one.
+    pub fn hand_on<B>(&self, request: &Request<B>) -> HandedOn {
+        let kind = CallKind::of(request);
+        self.shared().state.with(|state| {
+            state.kind = Some(kind);
+            state.handed_on = true;
+        });
+        HandedOn { recorder: Some(self.clone()), since: time::now() }
+    }
+
+    /// Adds a response head to the open attempt.
+    pub fn answered(&self, status: StatusCode, headers: &HeaderMap) {
+        self.shared().state.with(|state| {
+            if let (Some(attempt), Some(kind)) = (&mut state.current, state.kind) {
+                attempt.answered(kind, status, headers);
+            }
+        });
+    }
+
+    /// Adds a response head to the open attempt, unless a layer within has done so.
+    pub fn answered_if_unheard(&self, status: StatusCode, headers: &HeaderMap) {
+        if self.last_attempt(Attempt::is_unheard) == Some(true) {
+            self.answered(status, headers);
+        }
+    }
+
+    /// Adds what an error body says: Stripe's `code` and `type`.
+    pub fn refined(&self, code: Option<&str>, error_type: Option<&str>) {
+        self.shared().state.with(|state| {
+            if let Some(attempt) = &mut state.current {
+                attempt.refined(code, error_type);
+            }
+        });
+    }
+
+    /// Adds Stripe's id of the exchange, and of the one whose answer it replays.
+    pub fn identified(&self, id: Option<RequestId>, original: Option<RequestId>) {
+        self.shared().state.with(|state| {
+            if let Some(attempt) = &mut state.current {
+                attempt.request_id = id;
+                attempt.original_request = original;
+            }
+        });
+    }
+
+    /// Adds a failure to the open attempt. Where the failure proves nothing, an untouched request body may.
+    pub fn failed(&self, failure: Failure) {
+        self.shared().state.with(|state| {
+            if let Some(attempt) = &mut state.current {
+                attempt.failed(failure);
+                State::prove(attempt, state.proof.as_ref());
+            }
+        });
+    }
+
+    /// Adds a failure to the open attempt, unless a layer within has said how it ended.
+    pub fn failed_if_unheard(&self, failure: impl FnOnce() -> Failure) {
+        if self.last_attempt(Attempt::is_unheard) == Some(true) {
+            self.failed(failure());
+        }
+    }
+
+    /// Adds that the stack itself refuses the open attempt, or, where none is open, the call. The refusal goes back with
+    /// the account of the call.
+    #[must_use]
+    pub fn refuse(&self, refusal: Refusal) -> Refused {
+        self.shared().state.with(|state| {
+            state.retry_in = refusal.retry_in();
+            match &mut state.current {
+                Some(attempt) => attempt.refused(refusal.retry_in()),
+                None => state.stopped = Some(Stop::Refused),
+            }
+        });
+        Refused::new(refusal, self.0.clone())
+    }
+
+    /// For a layer that refuses before the key of `request` was looked at: a key of the caller's may have a past.
+    #[must_use]
+    pub fn refuse_unread<B>(&self, request: &Request<B>, refusal: Refusal) -> Refused {
+        let kind = CallKind::of(request);
+        let claim = if kind.heeds_key(request.uri().path()) { claim(request) } else { Claim::None };
+        self.shared().state.with(|state| {
+            state.kind.get_or_insert(kind);
+            state.claimed = claim;
+        });
+        self.refuse(refusal)
+    }
+
+    /// Registers the means to prove that the open attempt was never sent.
+    pub fn register_proof(&self, proof: SendProof) {
+        self.shared().state.with(|state| {
+            if state.current.is_none() {
+                return;
+            }
+            // A second request within one attempt, as of a client that retries by itself: it can prove something only if
+            // the first one was never sent.
+            let first = state.proof.replace(proof);
+            state.tainted |= first.is_some_and(|first| !first.claim_unsent());
+        });
+    }
+
+    /// The deadline of the call, once a layer has set it.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.shared().state.with(|state| state.deadline)
+    }
+
+    /// The deadline of the call: what an outer layer has set, else what the caller said, else `configured`, else what
+    /// the operation has by default.
+    pub fn deadline_of<B>(&self, request: &Request<B>, configured: Option<Duration>) -> Instant {
+        let operation = self.operation(request);
+        self.shared().state.with(|state| {
+            *state.deadline.get_or_insert_with(|| {
+                let intent = request.extensions().get::<Deadline>().copied();
+                let default = || Deadline::after(configured.unwrap_or_else(|| operation.deadline()));
+                intent.unwrap_or_else(default).instant(time::now())
+            })
+        })
+    }
+
+    /// Records the key in force, and the clock of its age.
+    pub fn keyed(&self, key: IdempotencyKey, clock: KeyClock) {
+        self.shared().state.with(|state| state.key = Some(Key { key, clock }));
+    }
+
+    /// Whether the key in force may no longer be sent.
+    #[must_use]
+    pub fn key_expired(&self, now: Instant) -> bool {
+        self.shared().state.with(|state| state.key.as_ref().is_some_and(|key| key.clock.expired(now)))
+    }
+
+    /// `Ok` if the key in force may be sent at `now`, or if there is none.
+    ///
+    /// # Errors
+    /// [`Refusal::KeyTooOld`].
+    pub fn check_key_age(&self, now: Instant) -> Result<(), Refusal> {
+        self.shared().state.with(|state| state.key.as_ref().map_or(Ok(()), |key| key.clock.check(now)))
+    }
+
+    /// Adds to the time waited between attempts.
+    pub fn waited(&self, time: Duration) {
+        self.shared().state.with(|state| state.waited += time);
+    }
+
+    /// Records why no further attempt is made, and when it may be worth coming back.
+    pub fn stopped(&self, stop: Stop, retry_in: Option<Duration>) {
+        self.shared().state.with(|state| {
+            state.live = false;
+            state.stopped = Some(stop);
+            state.retry_in = retry_in.or(state.retry_in);
+        });
+    }
+}
+
+/// The key that the caller gave, as far as it can be told.
+fn claim<B>(request: &Request<B>) -> Claim {
+    let mut lines = request.headers().get_all(IDEMPOTENCY_KEY).iter().map(IdempotencyKey::from_header);
+    match (request.extensions().get::<IdempotencyKey>(), lines.next(), lines.next()) {
+        (None, None, _) => Claim::None,
+        (Some(key), None, _) => Claim::Valid(key.clone()),
+        (None, Some(Ok(key)), None) => Claim::Valid(key),
+        (Some(key), Some(Ok(line)), None) if *key == line => Claim::Valid(key.clone()),
+        _ => Claim::Unusable,
+    }
+}
+
+/// An attempt that a layer is in. Dropped before it was closed, it records that the caller went away.
+#[derive(Debug)]
+#[must_use = "dropping it records that the caller went away"]
+pub struct Entered(Option<Recorder>);
+
+impl Entered {
+    /// Adds a response head, if this layer owns the attempt and no layer within has added it.
+    pub fn answered(&self, status: StatusCode, headers: &HeaderMap) {
+        if let Some(recorder) = &self.0 {
+            recorder.answered_if_unheard(status, headers);
+        }
+    }
+
+    /// Closes the attempt, and returns its account, if this layer owns it. An attempt of which nothing is known ended
+    /// in a failure that proves nothing.
+    pub fn close(mut self) -> Option<Attempt> {
+        self.end(End::Returned)
+    }
+
+    fn end(&mut self, end: End) -> Option<Attempt> {
+        let recorder = self.0.take()?;
+        recorder.0.0.open.store(false, Ordering::Relaxed);
+        recorder.0.0.state.with(|state| state.close(end))
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.end(End::Dropped);
+    }
+}
+
+/// A request that a layer outside of all attempts has handed on. Dropped before it was closed, it records that the
+/// caller went away.
+#[derive(Debug)]
+#[must_use = "dropping it records that the caller went away"]
+pub struct HandedOn {
+    recorder: Option<Recorder>,
+    since: Instant,
+}
+
+impl HandedOn {
+    /// The inner service has returned: with a response, or with an error of which nothing is known.
+    pub fn close(mut self, head: Option<(StatusCode, &HeaderMap)>) {
+        self.end(End::Returned, head);
+    }
+
+    fn end(&mut self, end: End, head: Option<(StatusCode, &HeaderMap)>) {
+        let Some(recorder) = self.recorder.take() else { return };
+        recorder.0.0.state.with(|state| {
+            if let Some(mut attempt) = state.presumed() {
+                attempt.began = self.since;
+                if let (Some((status, headers)), Some(kind)) = (head, state.kind) {
+                    attempt.answered(kind, status, headers);
+                }
+                state.current = Some(attempt);
+                state.close(end);
+            }
+            state.handed_on = false;
+        });
+    }
+}
+
+impl Drop for HandedOn {
+    fn drop(&mut self) {
+        self.end(End::Dropped, None);
+    }
+}

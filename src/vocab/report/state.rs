@@ -1,0 +1,156 @@
+//! What is known of a call while it goes on. Pure bookkeeping, behind the lock of the handle.
+
+use std::time::{Duration, Instant};
+
+use super::account::Stop;
+use crate::vocab::{
+    Advice, Attempt, CallKind, Certainty, IdempotencyKey, Purpose, SendProof, Standing,
+    key::{History, KeyClock},
+    time,
+};
+
+/// How many attempts a report keeps: the first, and the last ones. All are counted.
+pub(super) const KEPT: usize = 16;
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) kind: Option<CallKind>,
+    pub(super) standing: Standing,
+    pub(super) deadline: Option<Instant>,
+    pub(super) key: Option<Key>,
+    /// A key of the caller's, where the call was refused before it was looked at.
+    pub(super) claimed: Claim,
+    /// Whether the call goes on: attempts may follow.
+    pub(super) live: bool,
+    /// Whether more than one request was made within the open attempt.
+    pub(super) tainted: bool,
+    /// Whether a layer outside of all attempts has handed the request on.
+    pub(super) handed_on: bool,
+    pub(super) current: Option<Attempt>,
+    pub(super) proof: Option<SendProof>,
+    pub(super) first: Option<Attempt>,
+    pub(super) later: Vec<Attempt>,
+    pub(super) made: u32,
+    pub(super) waited: Duration,
+    pub(super) stopped: Option<Stop>,
+    pub(super) retry_in: Option<Duration>,
+}
+
+pub(super) struct Key {
+    pub(super) key: IdempotencyKey,
+    pub(super) clock: KeyClock,
+}
+
+impl State {
+    /// The key to come back with. It has a past now, and a birth, whoever made it.
+    pub(super) fn key(&self) -> Option<IdempotencyKey> {
+        match (&self.key, &self.claimed) {
+            (Some(key), _) => Some(key.key.used(key.clock.first_use())),
+            (None, Claim::Valid(key)) => Some(key.clone()),
+            (None, _) => None,
+        }
+    }
+
+    /// Attempts on the wire, the open one included.
+    pub(super) fn made_now(&self) -> u32 {
+        self.made + u32::from(self.current.as_ref().is_some_and(Attempt::on_the_wire))
+    }
+
+    pub(super) fn latest(&self) -> Option<&Attempt> {
+        self.current.as_ref().or(self.later.last()).or(self.first.as_ref())
+    }
+
+    /// What is certain now. As long as the call goes on, nothing but an execution is.
+    pub(super) fn certainty_now(&self) -> Certainty {
+        match self.standing_now().certainty() {
+            Certainty::Executed => Certainty::Executed,
+            _ if self.live => Certainty::Unknown,
+            certainty => certainty,
+        }
+    }
+
+    /// What the attempts prove: one that is still open counts as what it would be if it were dropped.
+    pub(super) fn standing_now(&self) -> Standing {
+        let mut standing = self.standing;
+        if let (Some(attempt), Some(kind)) = (self.presumed().as_ref().or(self.current.as_ref()), self.kind) {
+            standing.observe(kind, attempt);
+        }
+        standing
+    }
+
+    /// The attempt that must be presumed to be under way where no layer accounts for one.
+    pub(super) fn presumed(&self) -> Option<Attempt> {
+        let unaccounted = self.handed_on && self.first.is_none() && self.current.is_none();
+        (unaccounted && self.stopped.is_none()).then(|| Attempt::begun(Purpose::First, time::now()))
+    }
+
+    pub(super) fn prove(attempt: &mut Attempt, proof: Option<&SendProof>) {
+        let unproven = attempt.status.is_none() && attempt.certainty == Certainty::Unknown;
+        if unproven && proof.is_some_and(SendProof::claim_unsent) {
+            attempt.certainty = Certainty::NotSent;
+        }
+    }
+
+    pub(super) fn close(&mut self, ended: End) -> Option<Attempt> {
+        let mut attempt = self.current.take()?;
+        if attempt.is_unheard() && ended == End::Returned {
+            attempt.lost();
+        }
+        Self::prove(&mut attempt, self.proof.take().as_ref());
+        if std::mem::take(&mut self.tainted) && attempt.certainty != Certainty::Executed {
+            // Whatever this answer or this failure proves, it proves of one of several requests.
+            attempt.certainty = Certainty::Unknown;
+        }
+        attempt.took = time::now().saturating_duration_since(attempt.began);
+        if let Some(kind) = self.kind {
+            self.standing.observe(kind, &attempt);
+        }
+        self.made += u32::from(attempt.on_the_wire());
+        if ended == End::Dropped {
+            self.stopped = Some(Stop::Cancelled);
+        }
+        if self.first.is_none() {
+            self.first = Some(attempt.clone());
+        } else {
+            if self.later.len() == KEPT - 1 {
+                self.later.remove(0);
+            }
+            self.later.push(attempt.clone());
+        }
+        Some(attempt)
+    }
+
+    pub(super) fn advice(&self, now: Instant) -> Advice {
+        let mut standing = self.standing_now();
+        let kind = self.kind.unwrap_or(CallKind::UNKNOWN);
+        if self.live {
+            standing.observe(kind, &Attempt::begun(Purpose::First, now));
+        }
+        let history = match &self.key {
+            Some(key) => Some(key.key.history()),
+            // A call that nobody looked at may have a key with a past.
+            None => {
+                (kind.keyed || self.claimed != Claim::None || self.kind.is_none()).then_some(History::Unknown)
+            }
+        };
+        let expired = self.key.as_ref().is_some_and(|key| key.clock.expired(now));
+        Advice::of(&standing, kind, history, expired)
+    }
+}
+
+/// A key that the caller gave and nobody looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Claim {
+    #[default]
+    None,
+    Valid(IdempotencyKey),
+    /// It could not be sent, or there were two.
+    Unusable,
+}
+
+/// How an attempt ended for the layer that owns it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Returned,
+    Dropped,
+}
