@@ -30,14 +30,14 @@ pub struct ClassifyBuilder {
 }
 
 impl ClassifyBuilder {
-    /// The largest error body that is read.
+    /// The largest error body that is read. Default: 64 KiB.
     #[must_use]
     pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.config.max_bytes = bytes;
         self
     }
 
-    /// The longest time that is spent on reading it.
+    /// The longest time that is spent on reading it. Default: 1 s.
     #[must_use]
     pub const fn max_time(mut self, time: Duration) -> Self {
         self.config.max_time = time;
@@ -47,7 +47,8 @@ impl ClassifyBuilder {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`ConfigError`] when more than 1 MiB is to be read: it is held in memory for every failed attempt under way.
+    /// [`ConfigError`] when nothing is to be read, or more than 1 MiB: it is held in memory for every failed attempt under
+    /// way.
     pub fn build(self) -> Result<ClassifyConfig, ConfigError> {
         let mut problems = Vec::new();
         self.check(&mut problems);
@@ -58,6 +59,12 @@ impl ClassifyBuilder {
     pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
         if self.config.max_bytes > 1024 * 1024 {
             problems.push(Setting::new("max_bytes", self.config.max_bytes).must_be("at most 1048576"));
+        }
+        if self.config.max_bytes == 0 {
+            problems.push(Setting::new("max_bytes", 0).must_be("more than zero"));
+        }
+        if self.config.max_time.is_zero() {
+            problems.push(Setting::time("max_time", Duration::ZERO).must_be("more than zero"));
         }
     }
 

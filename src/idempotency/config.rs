@@ -41,21 +41,21 @@ pub struct IdempotencyBuilder {
 }
 
 impl IdempotencyBuilder {
-    /// What generated keys begin with, so that one finds one's own in Stripe's logs.
+    /// What generated keys begin with, so that one finds one's own in Stripe's logs. Default: `ts`.
     #[must_use]
     pub fn prefix(mut self, prefix: &str) -> Self {
         self.config.prefix = prefix.into();
         self
     }
 
-    /// The age from which on a v1 key is refused.
+    /// The age from which on a v1 key is refused. Default: 23 h.
     #[must_use]
     pub const fn max_age_v1(mut self, age: Duration) -> Self {
         self.config.max_age_v1 = age;
         self
     }
 
-    /// The age from which on a v2 key is refused.
+    /// The age from which on a v2 key is refused. Default: 29 d.
     #[must_use]
     pub const fn max_age_v2(mut self, age: Duration) -> Self {
         self.config.max_age_v2 = age;

@@ -30,6 +30,7 @@ impl BudgetConfig {
     #[must_use]
     pub const fn ratio(mut self, ratio: Ratio) -> Self {
         self.ratio = ratio;
+        self.off = false;
         self
     }
 
@@ -37,6 +38,7 @@ impl BudgetConfig {
     #[must_use]
     pub const fn per_second(mut self, retries: u32) -> Self {
         self.per_second = retries;
+        self.off = false;
         self
     }
 
@@ -44,6 +46,7 @@ impl BudgetConfig {
     #[must_use]
     pub const fn max_balance(mut self, retries: u32) -> Self {
         self.max_balance = retries;
+        self.off = false;
         self
     }
 
@@ -193,10 +196,8 @@ mod tests {
         let budget = Budget::new(BudgetConfig::default(), now);
         drain(&budget, now);
         let later = now + Duration::from_secs(30 * 86_400);
-        let packed = AtomicU64::new(0);
         // The same step in isolation: a closed form, so the idle time cannot show in the work it takes.
         let account = Account { balance: 0, at: 0 }.refill(&BudgetConfig::default(), 30 * 86_400_000);
-        packed.store(account.pack(), Ordering::Relaxed);
         assert_eq!(account.balance, 100 * RETRY);
         assert_eq!(drain(&budget, later), 100);
     }

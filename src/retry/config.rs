@@ -48,35 +48,35 @@ pub struct RetryBuilder {
 }
 
 impl RetryBuilder {
-    /// How many attempts a call has, the first included. One means none is repeated.
+    /// How many attempts a call has, the first included. One means none is repeated. Default: 3.
     #[must_use]
     pub const fn max_attempts(mut self, attempts: NonZeroU32) -> Self {
         self.config.max_attempts = attempts;
         self
     }
 
-    /// The delay before the first retry; it doubles from one to the next.
+    /// The delay before the first retry; it doubles from one to the next. Default: 0.5 s.
     #[must_use]
     pub const fn base_delay(mut self, delay: Duration) -> Self {
         self.config.ordinary.base = delay;
         self
     }
 
-    /// The longest delay.
+    /// The longest delay. Default: 5 s.
     #[must_use]
     pub const fn max_delay(mut self, delay: Duration) -> Self {
         self.config.ordinary.cap = delay;
         self
     }
 
-    /// The delay before the first retry of what a limiter of Stripe's refused.
+    /// The delay before the first retry of what a limiter of Stripe's refused. Default: 2 s.
     #[must_use]
     pub const fn limiter_base_delay(mut self, delay: Duration) -> Self {
         self.config.limiter.base = delay;
         self
     }
 
-    /// The longest delay before what a limiter refused.
+    /// The longest delay before what a limiter refused. Default: 30 s.
     #[must_use]
     pub const fn limiter_max_delay(mut self, delay: Duration) -> Self {
         self.config.limiter.cap = delay;
@@ -84,6 +84,7 @@ impl RetryBuilder {
     }
 
     /// The longest `Retry-After` that is waited for. A longer one ends the call, which then says when to come back.
+    /// Default: 60 s.
     #[must_use]
     pub const fn max_retry_after(mut self, limit: Duration) -> Self {
         self.config.max_retry_after = limit;
@@ -97,14 +98,15 @@ impl RetryBuilder {
         self
     }
 
-    /// How much time must be left for an attempt: a wait that leaves less is not begun.
+    /// How much time must be left for an attempt: a wait that leaves less is not begun. Default: 1 s, or half of a deadline
+    /// that is shorter than 2 s.
     #[must_use]
     pub const fn min_attempt(mut self, time: Duration) -> Self {
         self.config.min_attempt = time;
         self
     }
 
-    /// How many retries all calls together may make.
+    /// How many retries all calls together may make. Default: [`BudgetConfig::default`].
     #[must_use]
     pub const fn budget(mut self, budget: BudgetConfig) -> Self {
         self.config.budget = budget;
@@ -128,11 +130,12 @@ impl RetryBuilder {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`ConfigError`] when a delay is zero, or longer than its maximum, the deadline zero or longer than an hour, or the
-    /// budget cannot be.
+    /// [`ConfigError`] when a delay is zero, or longer than its maximum, the deadline zero or longer than an hour, too short
+    /// for any retry, or the budget cannot be.
     pub fn build(self) -> Result<RetryConfig, ConfigError> {
         let mut problems = Vec::new();
         self.check(&mut problems);
+        self.check_against(("deadline", self.config.deadline), &mut problems);
         ConfigError::unless_none(problems)?;
         Ok(self.config)
     }
@@ -165,6 +168,25 @@ impl RetryBuilder {
         config.budget.check(problems);
     }
 
+    /// Against the deadline in force, by the name under which it was set: a retry must be possible at all.
+    pub(crate) fn check_against(
+        &self,
+        deadline: (&'static str, Option<Duration>),
+        problems: &mut Vec<Problem>,
+    ) {
+        let limit = deadline.1.unwrap_or(Deadline::DEFAULT);
+        let config = &self.config;
+        for (name, time) in [("min_attempt", config.min_attempt), ("base_delay", config.ordinary.base)] {
+            // A shorter default than the deadline allows is cut, not refused.
+            if time >= limit && time > Self::default().config.min_attempt {
+                problems.push(
+                    Setting::time(name, time)
+                        .must_be_towards("less than", Setting::deadline(deadline.0, deadline.1)),
+                );
+            }
+        }
+    }
+
     #[cfg(feature = "transport")]
     pub(crate) fn at_most_min_attempt(mut self, time: Duration) -> Self {
         self.config.min_attempt = self.config.min_attempt.min(time);
@@ -172,7 +194,7 @@ impl RetryBuilder {
     }
 
     #[cfg(feature = "transport")]
-    pub(crate) const fn deadline_is_set(&self) -> Option<Duration> {
+    pub(crate) const fn deadline_set(&self) -> Option<Duration> {
         self.config.deadline
     }
 

@@ -119,15 +119,9 @@ impl Engine {
         if attempt.outcome == Outcome::Refused {
             return self.after_refusal(call, progress, ended, draw);
         }
-        let wish = wish(call.kind, progress, attempt);
-        if let Wish::Stop(why) = wish {
-            return stop(why);
-        }
-        if !call.replayable {
-            return stop(Stop::Body);
-        }
-        let (purpose, wait) = match wish {
+        let (purpose, wait) = match wish(call.kind, progress, attempt) {
             Wish::Stop(why) => return stop(why),
+            _ if !call.replayable => return stop(Stop::Body),
             Wish::Resend if now >= call.deadline => return stop(Stop::Deadline),
             Wish::Resend => {
                 return Decision::Again { wait: Duration::ZERO, purpose: Purpose::Resend, costs: false };

@@ -45,6 +45,7 @@ impl TimeoutBuilder {
     pub fn build(self) -> Result<TimeoutConfig, ConfigError> {
         let mut problems = Vec::new();
         self.check(&mut problems);
+        self.check_against(("deadline", self.config.deadline), &mut problems);
         ConfigError::unless_none(problems)?;
         Ok(self.config)
     }
@@ -56,14 +57,22 @@ impl TimeoutBuilder {
                 problems.push(Setting::time(name, Duration::ZERO).must_be("more than zero"));
             }
         }
-        let Some(deadline) = deadline else { return };
-        if deadline > Deadline::MAX {
+        if let Some(deadline) = deadline.filter(|deadline| *deadline > Deadline::MAX) {
             problems.push(Setting::time("deadline", deadline).must_be("at most 3600s"));
         }
-        if let Some(attempt) = attempt.filter(|attempt| *attempt > deadline) {
+    }
+
+    /// Against the deadline in force, by the name under which it was set.
+    pub(crate) fn check_against(
+        &self,
+        deadline: (&'static str, Option<Duration>),
+        problems: &mut Vec<Problem>,
+    ) {
+        let limit = deadline.1.unwrap_or(Deadline::DEFAULT);
+        if let Some(attempt) = self.config.attempt.filter(|attempt| *attempt > limit) {
             problems.push(
                 Setting::time("attempt_timeout", attempt)
-                    .must_be_towards("at most", Setting::time("deadline", deadline)),
+                    .must_be_towards("at most", Setting::deadline(deadline.0, deadline.1)),
             );
         }
     }

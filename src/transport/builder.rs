@@ -93,27 +93,25 @@ impl Builder {
         timeout.check(&mut problems);
         classify.check(&mut problems);
         hosts.check_settings(&mut problems);
-        let timeout = timeout.unchecked();
-        if let (Some(of_retry), Some(deadline)) = (retry.deadline_is_set(), timeout.deadline)
-            && of_retry != deadline
+        let of_timeout = timeout.unchecked().deadline;
+        if let (Some(of_retry), Some(of_timeout)) = (retry.deadline_set(), of_timeout)
+            && of_retry != of_timeout
         {
             problems.push(
                 Setting::time("retry.deadline", of_retry)
-                    .must_be_towards("equal to", Setting::time("deadline", deadline)),
+                    .must_be_towards("equal to", Setting::time("deadline", of_timeout)),
             );
         }
-        let deadline = timeout.deadline.or(retry.deadline_is_set());
-        if let (Some(attempt), Some(deadline), None) = (timeout.attempt, deadline, timeout.deadline)
-            && attempt > deadline
-        {
-            problems.push(
-                Setting::time("attempt_timeout", attempt)
-                    .must_be_towards("at most", Setting::time("retry.deadline", deadline)),
-            );
-        }
+        let deadline = match retry.deadline_set() {
+            Some(deadline) if of_timeout.is_none() => ("retry.deadline", Some(deadline)),
+            _ => ("deadline", of_timeout),
+        };
+        timeout.check_against(deadline, &mut problems);
+        retry.check_against(deadline, &mut problems);
         ConfigError::unless_none(problems)?;
 
         // Retry owns the deadline, and must know how little time an attempt can do with.
+        let timeout = timeout.unchecked();
         if let Some(deadline) = timeout.deadline {
             retry = retry.deadline(deadline);
         }

@@ -25,14 +25,14 @@ impl Hosts {
         for host in &self.more {
             let uri = Uri::try_from(&**host).ok();
             // A bare host parses as an authority and nothing else, and has no port.
-            let bare = uri.is_some_and(|uri| {
-                uri.host() == Some(host) && uri.port().is_none() && uri.scheme().is_none()
-            });
+            let bare = !host.contains('*')
+                && uri.is_some_and(|uri| {
+                    uri.host() == Some(host) && uri.port().is_none() && uri.scheme().is_none()
+                });
             if !bare {
-                problems.push(
-                    Setting::new("allow_host", format_args!("{host:?}"))
-                        .must_be("a host name or address, without scheme, port or path"),
-                );
+                problems.push(Setting::new("allow_host", format_args!("{host:?}")).must_be(
+                    "a host name, an IPv4 address, or an IPv6 address in brackets, and nothing else",
+                ));
             }
         }
     }
@@ -109,6 +109,8 @@ mod tests {
             ("localhost/v1", 1),
             ("not a host", 1),
             ("*", 1),
+            ("*.stripe.com", 1),
+            ("::1", 1),
         ] {
             assert_eq!(problems(host), expected, "{host:?}");
         }

@@ -13,9 +13,11 @@ use super::{
 pub enum Advice {
     /// Executed. Nothing is to be done.
     Done,
-    /// Send the same request again with the same key, until it is resolved.
+    /// Send the same request again with the same key, until it is resolved; after a refusal, once what was wrong with the
+    /// request is corrected.
     SameKey,
-    /// This key is spent and nothing was executed: a corrected request needs a new key.
+    /// Nothing was executed, and no other call ever used this key: a new one is safe. After an answer of Stripe's it is
+    /// needed, since that answer may be stored under this one.
     NewKey,
     /// The call has no key, and sending it again is safe: it was not executed, or repeating it changes nothing.
     Resend,

@@ -54,6 +54,19 @@ pub enum Purpose {
     Resend,
 }
 
+impl Purpose {
+    /// The word for logs and labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Retry => "retry",
+            Self::Poll => "poll",
+            Self::Resend => "resend",
+        }
+    }
+}
+
 impl Attempt {
     /// An attempt that began at `now` and of which nothing is known yet; should it end like this, the caller left.
     pub(super) const fn begun(purpose: Purpose, now: Instant) -> Self {

@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use super::Deadline;
+
 /// Settings that cannot be: every problem at once, so that one correction is enough.
 ///
 /// ```
@@ -99,6 +101,14 @@ impl Setting {
     #[must_use]
     pub fn time(name: &'static str, value: Duration) -> Self {
         Self { name, value: format!("{value:?}") }
+    }
+
+    /// The deadline in force: the one that was set under this name, or the default.
+    pub(crate) fn deadline(name: &'static str, set: Option<Duration>) -> Self {
+        match set {
+            Some(deadline) => Self::time(name, deadline),
+            None => Self { name, value: format!("{:?} (the default)", Deadline::DEFAULT) },
+        }
     }
 
     /// Its name, as in the builder.

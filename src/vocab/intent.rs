@@ -53,6 +53,9 @@ enum When {
 }
 
 impl Deadline {
+    /// What a call may take where nobody says otherwise; an upload may take 300 s.
+    pub const DEFAULT: Duration = Duration::from_secs(75);
+
     /// The longest time that a call may take.
     pub const MAX: Duration = Duration::from_secs(3_600);
 

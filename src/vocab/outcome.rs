@@ -191,3 +191,9 @@ impl RateLimitReason {
         }
     }
 }
+
+impl fmt::Display for RateLimitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -7,7 +7,7 @@ use super::{Advice, Certainty, Outcome, Report, ReportHandle, RequestId};
 /// Reads the account of the call from its response.
 ///
 /// A response that did not come through a layer of this crate has none: everything is `None` then.
-pub trait ResponseExt {
+pub trait ResponseExt: sealed::Sealed {
     /// The handle of the call's report.
     fn report_handle(&self) -> Option<&ReportHandle>;
 
@@ -51,4 +51,10 @@ impl<B> ResponseExt for Response<B> {
     fn report_handle(&self) -> Option<&ReportHandle> {
         self.extensions().get()
     }
+}
+
+mod sealed {
+    pub trait Sealed {}
+
+    impl<B> Sealed for http::Response<B> {}
 }

@@ -1,12 +1,20 @@
 use super::*;
 
 #[test]
-fn more_than_a_mebibyte_is_not_held_for_each_failure() {
-    let new = || ClassifyConfig::builder().max_time(Duration::ZERO);
-    assert!(new().max_bytes(1_048_576).build().is_ok());
-    assert!(new().max_bytes(0).build().is_ok());
-    let error = new().max_bytes(1_048_577).build().unwrap_err();
-    assert_eq!(error.to_string(), "max_bytes = 1048577 must be at most 1048576");
+fn an_error_body_is_read_and_no_more_than_a_mebibyte_of_it() {
+    let new = ClassifyConfig::builder;
+    for (builder, expected) in [
+        (new().max_bytes(1_048_576), ""),
+        (new().max_bytes(1), ""),
+        (new().max_bytes(1_048_577), "max_bytes = 1048577 must be at most 1048576"),
+        (
+            new().max_bytes(0).max_time(Duration::ZERO),
+            "max_bytes = 0 must be more than zero; max_time = 0ns must be more than zero",
+        ),
+    ] {
+        let told = builder.build().map_or_else(|error| error.to_string(), |_| String::new());
+        assert_eq!(told, expected, "{builder:?}");
+    }
 }
 
 #[test]

@@ -10,7 +10,8 @@ fn each_problem_names_its_settings_and_values_and_all_are_told_at_once() {
     for (builder, expected) in [
         (new(), ""),
         (new().attempt(seconds(30)).deadline(seconds(30)), ""),
-        (new().attempt(seconds(7_200)), ""),
+        (new().attempt(seconds(75)), ""),
+        (new().attempt(seconds(76)), "attempt_timeout = 76s must be at most deadline = 75s (the default)"),
         (new().deadline(seconds(3_600)), ""),
         (new().attempt(Duration::ZERO), "attempt_timeout = 0ns must be more than zero"),
         (new().deadline(Duration::ZERO), "deadline = 0ns must be more than zero"),

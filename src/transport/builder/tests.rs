@@ -33,6 +33,21 @@ fn settings_of_two_layers_that_contradict_each_other_are_named_with_their_values
             retry_until(seconds(20)).attempt_timeout(seconds(30)),
             "attempt_timeout = 30s must be at most retry.deadline = 20s",
         ),
+        (
+            Builder::default().attempt_timeout(seconds(100)),
+            "attempt_timeout = 100s must be at most deadline = 75s (the default)",
+        ),
+        (
+            Builder::default().retry(RetryConfig::builder().min_attempt(seconds(80))),
+            "min_attempt = 80s must be less than deadline = 75s (the default)",
+        ),
+        (
+            Builder::default()
+                .retry(RetryConfig::builder().base_delay(seconds(50)).max_delay(seconds(50)))
+                .deadline(seconds(50)),
+            "base_delay = 50s must be less than deadline = 50s",
+        ),
+        (Builder::default().deadline(seconds(1)).attempt_timeout(seconds(1)), ""),
     ] {
         assert_eq!(problems(builder.clone()), expected, "{builder:?}");
     }
@@ -44,8 +59,9 @@ fn a_host_is_a_bare_name_or_address() {
         assert_eq!(problems(Builder::default().allow_host(good)), "", "{good}");
     }
     for bad in ["", "http://proxy", "proxy:8080", "proxy/", "user@proxy", "a b"] {
-        let expected =
-            format!("allow_host = {bad:?} must be a host name or address, without scheme, port or path");
+        let expected = format!(
+            "allow_host = {bad:?} must be a host name, an IPv4 address, or an IPv6 address in brackets, and nothing else"
+        );
         assert_eq!(problems(Builder::default().allow_host(bad)), expected);
     }
 }
@@ -66,9 +82,9 @@ fn every_problem_of_every_layer_is_told_at_once() {
          base_delay = 9s must be at most max_delay = 5s; \
          budget.ratio = 101 % must be at most 100 %; \
          deadline = 7200s must be at most 3600s; \
-         attempt_timeout = 8000s must be at most deadline = 7200s; \
          max_bytes = 2000000 must be at most 1048576; \
-         allow_host = \"http://proxy\" must be a host name or address, without scheme, port or path; \
-         retry.deadline = 10s must be equal to deadline = 7200s"
+         allow_host = \"http://proxy\" must be a host name, an IPv4 address, or an IPv6 address in brackets, and nothing else; \
+         retry.deadline = 10s must be equal to deadline = 7200s; \
+         attempt_timeout = 8000s must be at most deadline = 7200s"
     );
 }

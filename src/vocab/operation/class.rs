@@ -41,7 +41,7 @@ impl fmt::Display for Class {
 
 /// Who is admitted first. The greatest is the most urgent.
 ///
-/// Every [`Operation`](super::Operation) has one; put another into a request's extensions to overrule it for that call.
+/// Every [`Operation`](super::Operation) has one. (What admits attempts by it, the governor, is yet to come.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// Nobody waits for it: reports, lists, files, test helpers.

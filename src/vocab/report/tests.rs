@@ -425,6 +425,7 @@ fn the_report_of_a_call_under_way_says_what_would_be_true_if_it_were_dropped_now
     assert_eq!((fresh.certainty(), fresh.attempts_made(), fresh.operation()), (Certainty::NotSent, 0, None));
     assert_eq!(fresh.advice(), Advice::SameKey, "nobody has looked for a key");
 
+    handle.put_into(&mut post());
     attempt(&handle, Purpose::First, 429);
     assert_eq!(handle.certainty(), Certainty::Rejected);
     let entered = handle.enter(&post(), Purpose::Retry);
