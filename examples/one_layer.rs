@@ -2,11 +2,10 @@
 //!
 //! `cargo run --example one_layer`
 //!
-//! The client is the recommended one, the server the simulator on loopback. Any layer can stand in the place of
-//! `RequestIdLayer`, and any `Service<http::Request<B>>` in that of the client.
+//! The client is the recommended one, the server the simulator on loopback. `ClassifyLayer` can stand in the place of
+//! `RequestIdLayer` as it is; layers that can refuse need an `EdgeLayer` under them, whose error type has room for that.
 #![expect(clippy::print_stdout, reason = "it is a program")]
 
-use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use stripe_sim::{Server, Sim};
@@ -17,7 +16,7 @@ use tower_stripe::{BoxError, ResponseExt, edge::hyper_util, request_id::RequestI
 async fn main() -> Result<(), BoxError> {
     let stripe = Server::bind(Sim::new(), ([127, 0, 0, 1], 0).into()).await?;
 
-    let client = hyper_util::Builder::new().build::<Full<Bytes>>();
+    let client = hyper_util::Client::new();
     let mut client = ServiceBuilder::new().layer(RequestIdLayer::new()).service(client);
 
     for path in ["/v1/customers", "/v1/customers/cus_gone"] {

@@ -17,12 +17,11 @@
 //!
 //! # Example
 //! ```no_run
-//! use bytes::Bytes;
 //! use http_body_util::Full;
 //! use tower_stripe::{Advice, BoxError, IdempotencyKey, ResponseExt, StripeTransport, edge::hyper_util};
 //!
 //! # async fn pay() -> Result<(), BoxError> {
-//! let stripe = StripeTransport::new(hyper_util::Builder::new().build::<Full<Bytes>>());
+//! let stripe = StripeTransport::new(hyper_util::Client::new());
 //!
 //! let request = http::Request::post("https://api.stripe.com/v1/refunds")
 //!     .header("authorization", "Bearer sk_test_…")

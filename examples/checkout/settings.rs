@@ -137,9 +137,9 @@ impl Order {
 /// A new simulator on a port of its own, and its URL.
 pub(crate) async fn stripe(seed: u64) -> Result<(Sim, Server, String), BoxError> {
     let faults = Faults::probability(FAULTS)
-        .late(Duration::from_millis(350)..=Duration::from_millis(1_500))
-        .slow(Duration::from_millis(50)..=Duration::from_millis(600))
-        .stall_limit(Duration::from_millis(500));
+        .late(Duration::from_millis(450)..=Duration::from_millis(1_500))
+        .slow(Duration::from_millis(450)..=Duration::from_millis(900))
+        .stall_limit(Duration::from_millis(1_000));
     let sim = Sim::builder().seed(seed).limits(Limits::unlimited()).faults(faults).build();
     let server = Server::bind(sim.clone(), ([127, 0, 0, 1], 0).into()).await?;
     let base = format!("http://{}", server.addr());

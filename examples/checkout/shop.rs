@@ -7,7 +7,6 @@ use futures_util::{StreamExt, stream};
 use http::Response;
 use http_body_util::{BodyExt, Full};
 use stripe_sim::{Faults, Ledger};
-use tower::Layer;
 use tower_stripe::{
     Advice, BoxError, Certainty, IdempotencyKey, Report, ReportHandle, ResponseExt, StripeTransport,
     edge::hyper_util::Client,
@@ -194,7 +193,7 @@ async fn look_up(stripe: &Stripe, base: &str, order: &Order) -> Result<bool, Box
 /// A line for every quarter.
 pub(crate) fn progress(client: &str, done: usize, of: usize) {
     let quarter = of.div_ceil(4);
-    if done % quarter == 0 || done == of {
+    if done.is_multiple_of(quarter) || done == of {
         println!("{client:<20} {done:>6} of {of}");
     }
 }

@@ -41,6 +41,10 @@
 //! # How it refuses
 //! With [`Refusal::InvalidKey`](crate::Refusal::InvalidKey), [`ConflictingKeys`](crate::Refusal::ConflictingKeys),
 //! [`KeyTooOld`](crate::Refusal::KeyTooOld), and [`NoRandomness`](crate::Refusal::NoRandomness). Nothing was sent then.
+//!
+//! The client's error type must have room for that: put [`EdgeLayer`](crate::edge::EdgeLayer) below, or box it. `poll_ready`
+//! is that of the inner service, so a call that is refused leaves it ready and unused: a permit that it holds goes back
+//! when this clone is used again or dropped.
 
 mod config;
 mod derive;

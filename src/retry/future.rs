@@ -101,7 +101,6 @@ impl Paid {
         self
     }
 
-    /// Our own refusal costs nothing.
     fn give_back(mut self) {
         self.spent = false;
     }
@@ -192,8 +191,10 @@ where
                 StateProj::Calling { inner, entered, paid } => {
                     let mut result = ready!(inner.poll(cx));
                     let attempt = context.close(entered.take(), &result);
-                    if attempt.as_ref().is_some_and(|attempt| !attempt.on_the_wire()) {
-                        paid.take().map(Paid::give_back);
+                    // Our own refusal costs nothing.
+                    let refused = attempt.as_ref().is_some_and(|attempt| !attempt.on_the_wire());
+                    if let Some(paid) = paid.take().filter(|_| refused) {
+                        paid.give_back();
                     }
                     match (context.decide(attempt.as_ref(), &result), &mut result) {
                         (Some(then), Ok(_)) => {

@@ -62,8 +62,14 @@
 //! [`Refusal::DeadlineExceeded`](crate::Refusal::DeadlineExceeded) when the inner service is not ready in time, and
 //! [`Refusal::KeyTooOld`](crate::Refusal::KeyTooOld) when a clock jumped.
 //!
+//! The client's error type must have room for that: put [`EdgeLayer`](crate::edge::EdgeLayer) below, or box it.
+//!
+//! # What it leaves to others
+//! The deadline bounds the waits, and the wait for the client; an attempt that hangs is the `timeout` layer's to
+//! end. The client must neither retry nor hedge by itself.
+//!
 //! # Readiness
-//! `poll_ready` is always ready. Each attempt clones the inner service and waits for it inside the future, so that
+//! `poll_ready` is always ready. Each call clones the inner service, and waits for it before each attempt, inside the future, so that
 //! nothing of the inner service is held during a wait.
 
 mod backoff;

@@ -40,6 +40,10 @@
 //!
 //! # How it refuses
 //! With [`Refusal::DeadlineExceeded`](crate::Refusal::DeadlineExceeded), when no time is left at all.
+//!
+//! The client's error type must have room for that: put [`EdgeLayer`](crate::edge::EdgeLayer) below, or box it. `poll_ready`
+//! is that of the inner service, so a call that is refused leaves it ready and unused: a permit that it holds goes back
+//! when this clone is used again or dropped.
 
 mod config;
 mod future;

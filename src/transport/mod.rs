@@ -4,7 +4,7 @@
 //! [`StripeTransport`] wraps an HTTP client. From the outside in:
 //!
 //! ```text
-//! hosts          refuse what is not for Stripe
+//! hosts          refuse what is not for Stripe; the API key is marked, so that no client prints it
 //! idempotency    inject the key, check it                        once per call
 //! retry          keep a copy, own deadline and budget
 //! ───────────────────────────────────────────────────────────────────────────────
@@ -19,20 +19,27 @@
 //! waits do not count against it. Classification is inside of the time limit, so that an error body that never ends
 //! cannot hang a call. The edge is innermost, because only there the client's own error type is known.
 //!
+//! # What it asks of a client
+//! A `Service<http::Request<B>>` that is `Clone`, whose error says what it proves ([`TransportError`], which boxed errors
+//! have), and whose response body yields `Bytes` and is `Unpin`; a request body that is known to be repeatable, or not
+//! ([`Replay`]); and a tokio runtime with timers.
+//!
+//! [`TransportError`]: crate::TransportError
+//! [`Replay`]: crate::vocab::Replay
+//!
 //! # When not
 //! If something above or below retries as well; turn that off. The client must not follow redirects either: a redirected
 //! POST would leave for another host with the API key.
 //!
 //! # Example
 //! ```no_run
-//! use bytes::Bytes;
 //! use http_body_util::Full;
 //! use tower_stripe::{BoxError, IdempotencyKey, ResponseExt, StripeTransport, edge::hyper_util};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), BoxError> {
 //! # let key = "sk_test_123";
-//! let stripe = StripeTransport::new(hyper_util::Builder::new().build::<Full<Bytes>>());
+//! let stripe = StripeTransport::new(hyper_util::Client::new());
 //!
 //! let request = http::Request::post("https://api.stripe.com/v1/payment_intents")
 //!     .header("authorization", format!("Bearer {key}"))

@@ -41,6 +41,13 @@ impl<S> StripeTransport<S> {
     }
 
     /// Sends one request. The future can be spawned: it borrows nothing.
+    ///
+    /// # Errors
+    /// [`Error`], when there is no response: the call was refused, timed out, or the client failed. Whatever Stripe
+    /// answered, 4xx and 5xx included, is a response.
+    ///
+    /// # Panics
+    /// The future, when it is polled outside of a tokio runtime with its timers enabled.
     pub fn send<B>(&self, request: Request<B>) -> Sending<Self, B>
     where
         Self: Service<Request<B>> + Clone,

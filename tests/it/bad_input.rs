@@ -166,10 +166,10 @@ fn settings_that_contradict_each_other_are_named_all_at_once_with_their_values()
         "budget.ratio = 150 % must be at most 100 %",
         "budget.per_second = 30 must be at most budget.max_balance = 20",
         "deadline = 7200s must be at most 3600s",
-        "attempt_timeout = 7300s must be at most deadline = 7200s",
         "max_bytes = 2097152 must be at most 1048576",
-        "allow_host = \"https://proxy.internal:8443\" must be a host name or address, without scheme, port or path",
+        "allow_host = \"https://proxy.internal:8443\" must be a host name, an IPv4 address, or an IPv6 address in brackets, and nothing else",
         "retry.deadline = 60s must be equal to deadline = 7200s",
+        "attempt_timeout = 7300s must be at most deadline = 7200s",
     ];
     assert_eq!(texts, expected);
     assert_eq!(error.to_string(), expected.join("; "));

@@ -5,6 +5,7 @@ mod support;
 
 mod bad_input;
 mod cancellation;
+mod composition;
 mod contract;
 mod expiry;
 mod keys;

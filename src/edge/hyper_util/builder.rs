@@ -15,8 +15,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tower::Service;
 
 use super::{Client, Connector, Resolver};
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::vocab::BoxError;
 
 /// The default connector: DNS by the system, TCP, and TLS if the URI is `https`.
 pub type Https = HttpsConnector<HttpConnector<Resolver>>;
@@ -27,7 +26,8 @@ pub type Https = HttpsConnector<HttpConnector<Resolver>>;
 pub struct Builder {
     connect_timeout: Duration,
     http2_only: bool,
-    http2_keep_alive: (Duration, Duration),
+    http2_ping_interval: Duration,
+    http2_ping_timeout: Duration,
     pool_idle_timeout: Duration,
     pool_max_idle_per_host: usize,
     tls_config: Option<ClientConfig>,
@@ -39,7 +39,8 @@ impl Builder {
         Self {
             connect_timeout: Duration::from_secs(10),
             http2_only: false,
-            http2_keep_alive: (Duration::from_secs(20), Duration::from_secs(10)),
+            http2_ping_interval: Duration::from_secs(20),
+            http2_ping_timeout: Duration::from_secs(10),
             pool_idle_timeout: Duration::from_secs(60),
             pool_max_idle_per_host: 64,
             tls_config: None,
@@ -58,10 +59,15 @@ impl Builder {
         self
     }
 
-    /// How often HTTP/2 connections are pinged, idle ones too, and how long an answer may take before the connection
-    /// counts as lost. Default: 20 s and 10 s.
-    pub fn http2_keep_alive(mut self, interval: Duration, timeout: Duration) -> Self {
-        self.http2_keep_alive = (interval, timeout);
+    /// How often HTTP/2 connections are pinged, idle ones too; at least a second. Default: 20 s.
+    pub fn http2_ping_interval(mut self, interval: Duration) -> Self {
+        self.http2_ping_interval = interval.max(Duration::from_secs(1));
+        self
+    }
+
+    /// How long the answer to a ping may take before the connection counts as lost. Default: 10 s.
+    pub fn http2_ping_timeout(mut self, timeout: Duration) -> Self {
+        self.http2_ping_timeout = timeout;
         self
     }
 
@@ -110,7 +116,6 @@ impl Builder {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let (interval, timeout) = self.http2_keep_alive;
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder
             // Resending is the business of whoever counts the attempts.
@@ -120,11 +125,11 @@ impl Builder {
             .pool_idle_timeout(self.pool_idle_timeout)
             .pool_max_idle_per_host(self.pool_max_idle_per_host)
             .http2_only(self.http2_only)
-            .http2_keep_alive_interval(interval)
-            .http2_keep_alive_timeout(timeout)
+            .http2_keep_alive_interval(self.http2_ping_interval)
+            .http2_keep_alive_timeout(self.http2_ping_timeout)
             // A connection that died while it idled is found by a ping rather than by a payment.
             .http2_keep_alive_while_idle(true);
-        Client::new(builder.build(Connector::new(connector, self.connect_timeout)))
+        Client::over(builder.build(Connector::new(connector, self.connect_timeout)))
     }
 
     pub(super) fn https<R>(&self, resolver: R) -> HttpsConnector<HttpConnector<R>> {
@@ -155,7 +160,8 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("connect_timeout", &self.connect_timeout)
             .field("http2_only", &self.http2_only)
-            .field("http2_keep_alive", &self.http2_keep_alive)
+            .field("http2_ping_interval", &self.http2_ping_interval)
+            .field("http2_ping_timeout", &self.http2_ping_timeout)
             .field("pool_idle_timeout", &self.pool_idle_timeout)
             .field("pool_max_idle_per_host", &self.pool_max_idle_per_host)
             .field("tls_config", &self.tls_config.as_ref().map(|_| "custom"))

@@ -1,6 +1,5 @@
 //! The client, and the future of its responses.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -18,10 +17,8 @@ use tower::Service;
 
 use super::error::{ClientError, is_stream_error};
 use super::{Connector, Https};
-use crate::vocab::report::Recorder;
 use crate::vocab::tracked::{SendProof, Tracked, has_content};
-
-type BoxError = Box<dyn StdError + Send + Sync>;
+use crate::vocab::{BoxError, Recorder};
 
 /// The recommended client. See the [module docs](super).
 ///
@@ -30,15 +27,29 @@ pub struct Client<C = Https, B = Full<Bytes>> {
     inner: legacy::Client<Connector<C>, Tracked<B>>,
 }
 
+impl Client {
+    /// The client at its defaults, for bodies that are in memory. [`Builder`](super::Builder) makes others.
+    #[must_use]
+    pub fn new() -> Self {
+        super::Builder::new().build()
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<C, B> Client<C, B> {
-    pub(super) fn new(inner: legacy::Client<Connector<C>, Tracked<B>>) -> Self {
+    pub(super) const fn over(inner: legacy::Client<Connector<C>, Tracked<B>>) -> Self {
         Self { inner }
     }
 }
 
 impl<C: Clone, B> Clone for Client<C, B> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone())
+        Self::over(self.inner.clone())
     }
 }
 

@@ -12,9 +12,8 @@ use pin_project::pin_project;
 use tokio::time::{Timeout, timeout};
 use tower::Service;
 
+use crate::vocab::BoxError;
 use crate::vocab::transport_error::{Failure, FailureKind, TransportError};
-
-type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Puts one time limit around a connector, and types its errors. See the [module docs](super).
 #[derive(Clone, Debug)]

@@ -27,9 +27,10 @@
 //! ```
 //! use bytes::Bytes;
 //! use http_body_util::Full;
-//! use tower_stripe::edge::hyper_util::Builder;
+//! use tower_stripe::edge::hyper_util::{Builder, Client};
 //!
-//! let client = Builder::new().build::<Full<Bytes>>();
+//! let client = Client::new(); // for `Full<Bytes>` bodies
+//! let client = Builder::new().build::<Full<Bytes>>(); // the same
 //! # let _ = client;
 //! ```
 //!
@@ -55,7 +56,7 @@
 //! |---|---|
 //! | [`connect_timeout`](Builder::connect_timeout): DNS, TCP and TLS together | 10 s |
 //! | [`http2_only`](Builder::http2_only) | off: ALPN offers `h2` and `http/1.1` |
-//! | [`http2_keep_alive`](Builder::http2_keep_alive): interval, timeout | 20 s, 10 s |
+//! | [`http2_ping_interval`](Builder::http2_ping_interval), [`http2_ping_timeout`](Builder::http2_ping_timeout) | 20 s, 10 s |
 //! | [`pool_idle_timeout`](Builder::pool_idle_timeout) | 60 s |
 //! | [`pool_max_idle_per_host`](Builder::pool_max_idle_per_host) | 64 |
 //! | [`tls_config`](Builder::tls_config) | ring, roots of webpki, no client certificate |
