@@ -7,7 +7,8 @@ use crate::vocab::{Recorder, Replay};
 /// A request that can be sent again, byte for byte.
 ///
 /// Nearly no call is sent again, but every call pays for the possibility: so the headers are one buffer, and are parsed
-/// only when they are needed. (To clone a `HeaderMap` takes an allocation for almost every value.)
+/// only when they are needed. (To clone the `HeaderMap` instead takes an allocation for almost every value: 22 instead of 15
+/// for the whole call in `benches/overhead.rs`.)
 #[derive(Debug)]
 pub(super) struct Saved<B> {
     method: Method,

@@ -17,27 +17,27 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderName, Request, Response};
+use http::{HeaderName, Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use serde_json::json;
-use stripe_sim::{Canned, Fault, Sim, Step};
-use tower::{Layer, ServiceBuilder, ServiceExt};
+use stripe_sim::{Canned, Fault, Step};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_stripe::{
     Advice, AttemptTimeout, BoxError, Certainty, Deadline, Error, Failure, FailureKind, IdempotencyKey,
     Operation, Outcome, Refusal, ReportHandle, ResponseExt, RetryLimit, StripeBody, StripeTransport,
     classify::{ClassifyLayer, StripeError},
-    edge::{Edge, EdgeLayer},
+    edge::Edge,
     idempotency::{IdempotencyConfig, IdempotencyLayer},
     request_id::RequestIdLayer,
     retry::{BudgetConfig, RetryConfig, RetryLayer},
     timeout::TimeoutLayer,
-    vocab::{ApiVersion, Class, Ratio, Recorder, Stop, time::WallClock, tracked::Tracked},
+    vocab::{ApiVersion, Ratio, Recorder, Stop, time::WallClock, tracked::Tracked},
 };
 
 use crate::support::{
-    NetworkError, SimClient, assert_one_key_and_body, client, get, keyed, keys, millis, payment, post, request,
-    secs, sim, statuses, stop, stop_of, transport, transport_of, with,
+    NetworkError, SimClient, assert_one_key_and_body, client, get, keyed, keys, payment, post, request, secs,
+    sim, statuses, stop, stop_of, transport, transport_of, with,
 };
 
 type RequestBody = Full<Bytes>;
@@ -213,7 +213,10 @@ async fn layers_outside_of_idempotency_know_of_the_key_that_it_gives() {
         .layer(IdempotencyLayer::default())
         .service(Edge::new(client(&sim)));
     let response = service.oneshot(payment("request id")).await.expect("answered");
-    assert_eq!((response.certainty(), response.advice()), (Some(Certainty::Unknown), Some(Advice::Reconcile)));
+    assert_eq!(
+        (response.certainty(), response.advice()),
+        (Some(Certainty::Unknown), Some(Advice::Reconcile))
+    );
 }
 
 /// The caller's key may have a past, though nobody has looked at it when the call is refused.
@@ -297,7 +300,7 @@ async fn retry_alone_repeats_a_write_of_unknown_fate_only_under_a_key_that_strip
         }
         let result = service.oneshot(request).await;
         assert_eq!((sim.log().len(), result.is_ok()), (1 + usize::from(repeated), repeated), "{lines:?}");
-        assert_eq!(sim.ledger().executions("o"), 1, "{lines:?}");
+        assert!(sim.ledger().charged_twice().is_empty(), "{lines:?}");
         let expected = if repeated { Stop::Final } else { Stop::Unkeyed };
         assert_eq!(handle.report().stopped(), Some(expected), "{lines:?}");
     }
@@ -340,7 +343,7 @@ async fn no_operation_changes_which_requests_carry_a_key_and_which_are_repeated(
         operation(ApiVersion::V1, "DELETE"),
         operation(ApiVersion::V2, "GET"),
         operation(ApiVersion::V2, "POST"),
-        Operation::other(ApiVersion::Other, Class::Read),
+        Operation::resolve(&Method::GET, "/nowhere"),
     ];
     for (method, path, has_key) in [
         ("POST", "/v1/refunds", true),
@@ -376,7 +379,9 @@ async fn no_operation_changes_which_requests_carry_a_key_and_which_are_repeated(
 /// JSON, but not Stripe's: the key may be in use all the same.
 #[tokio::test(start_paused = true)]
 async fn a_gateways_conflict_in_json_is_unknown() {
-    for body in [json!({"error": "conflict"}), json!({"message": "conflict"}), json!([]), json!({"error": {}})] {
+    for body in
+        [json!({"error": "conflict"}), json!({"message": "conflict"}), json!([]), json!({"error": {}})]
+    {
         let sim = sim();
         sim.script("o", [Step::Answer(Canned::json(409, &body).without_request_id())]);
         let call = transport(&sim).send(with(payment("o"), RetryLimit::NONE));
@@ -428,35 +433,22 @@ async fn an_error_body_of_empty_frames_without_end_is_given_up() {
         let response = Response::builder().status(503).body(StreamBody::new(stream::iter(endless)));
         async { response.map_err(BoxError::from) }
     });
-    let classify = ServiceBuilder::new().layer(ClassifyLayer::default()).service(client.clone());
-    let retry = RetryLayer::default().layer(Edge::new(client.clone()));
-    let stripe = StripeTransport::new(client);
-    for (name, attempts) in [("classify", 1), ("retry", 3), ("transport", 3)] {
-        frames.store(0, Relaxed);
-        let request = keyed(payment("o"), name);
-        let (status, made) = match name {
-            "classify" => {
-                let response = classify.clone().oneshot(request).await.expect("an answer");
-                (response.status(), response.attempts())
-            }
-            "retry" => {
-                let request = {
-                    let mut request = request;
-                    request.headers_mut().insert("idempotency-key", "k".parse().expect("a header"));
-                    request
-                };
-                let response = retry.clone().oneshot(request).await.expect("an answer");
-                (response.status(), response.attempts())
-            }
-            _ => {
-                let response = stripe.send(request).await.expect("an answer");
-                (response.status(), response.attempts())
-            }
-        };
-        assert_eq!((status.as_u16(), made), (503, Some(attempts)), "{name}");
-        let polled = frames.load(Relaxed);
-        assert!(polled <= attempts * 10_000, "{name} took {polled} frames");
-    }
+    let retry = || RetryLayer::default().layer(Edge::new(client.clone()));
+    answered_503("classify", ClassifyLayer::default().layer(client.clone()), 1, &frames).await;
+    answered_503("retry", IdempotencyLayer::default().layer(retry()), 3, &frames).await;
+    answered_503("transport", StripeTransport::new(client.clone()), 3, &frames).await;
+}
+
+/// Sends a payment that comes to a 503 after so many attempts, each of which took a bounded number of frames.
+async fn answered_503<S, R>(name: &str, service: S, attempts: u32, frames: &AtomicU32)
+where
+    S: Service<Request<RequestBody>, Response = Response<R>>,
+{
+    frames.store(0, Relaxed);
+    let Ok(response) = service.oneshot(payment("o")).await else { panic!("{name} got no answer") };
+    assert_eq!((response.status().as_u16(), response.attempts()), (503, Some(attempts)), "{name}");
+    let polled = frames.load(Relaxed);
+    assert!(polled <= attempts * 10_000, "{name} took {polled} frames");
 }
 
 /// No sum of times overflows, whatever is asked for and allowed.
@@ -481,7 +473,7 @@ async fn a_retry_that_the_stack_itself_refuses_costs_no_budget() {
     let calls = Arc::new(AtomicU32::new(0));
     let refuses_the_second = tower::service_fn(move |mut request: Request<RequestBody>| {
         let recorder = Recorder::of(&mut request);
-        let lost = calls.fetch_add(1, Relaxed) % 2 == 0;
+        let lost = calls.fetch_add(1, Relaxed).is_multiple_of(2);
         async move {
             Err::<Response<RequestBody>, Error<Lost>>(if lost {
                 Error::transport(Lost)
