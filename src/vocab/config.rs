@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+#[cfg(any(feature = "retry", feature = "timeout"))]
 use super::Deadline;
 
 /// Settings that cannot be: every problem at once, so that one correction is enough.
@@ -104,6 +105,7 @@ impl Setting {
     }
 
     /// The deadline in force: the one that was set under this name, or the default.
+    #[cfg(any(feature = "retry", feature = "timeout"))]
     pub(crate) fn deadline(name: &'static str, set: Option<Duration>) -> Self {
         match set {
             Some(deadline) => Self::time(name, deadline),

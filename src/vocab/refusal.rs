@@ -35,7 +35,8 @@ pub enum Refusal {
     },
     /// The operating system gave no random bytes for an idempotency key.
     NoRandomness,
-    /// The request brought a [`ReportHandle`] that belongs to another call.
+    /// The request brought a [`ReportHandle`] that belongs to another call. If that was the same order, as when something
+    /// outside of the stack retries, it may have been executed: look it up.
     ReportReused,
 }
 

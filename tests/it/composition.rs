@@ -126,6 +126,7 @@ async fn a_retry_around_the_transport_that_clones_a_report_handle_is_refused_and
         let error = tried_again(&transport(&sim), watched).await.expect_err("refused");
 
         assert_eq!((error.refusal(), error.attempts()), (Some(&Refusal::ReportReused), 0));
+        assert_eq!((error.certainty(), error.advice()), (Certainty::Unknown, Advice::Reconcile));
         let report = handle.report();
         assert_eq!((report.certainty(), report.advice()), (Certainty::Unknown, Advice::SameKey));
         assert_eq!((report.attempts_made(), report.stopped()), (1, Some(Stop::Attempts)));

@@ -56,7 +56,13 @@ impl Recorder {
     /// # Errors
     /// [`Refusal::ReportReused`], when the caller's handle belongs to another call.
     pub fn of_one_call<B>(request: &mut Request<B>) -> Result<Self, Refused> {
-        Self::begin(request).ok_or_else(|| Self::default().refuse_unread(request, Refusal::ReportReused))
+        Self::begin(request).ok_or_else(|| {
+            // It may be the same order once more, sent again from outside, or the next one. Either account would be a lie
+            // about the other, and so would be that nothing was sent.
+            let recorder = Self::default();
+            recorder.shared().state.with(|state| state.mistaken = true);
+            recorder.refuse_unread(request, Refusal::ReportReused)
+        })
     }
 
     /// `None` if the caller's handle belongs to another call.

@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) live: bool,
     /// Whether more than one request was made within the open attempt.
     pub(super) tainted: bool,
+    /// Whether the caller gave one handle to two calls, so that nobody can tell which of them it asks about.
+    pub(super) mistaken: bool,
     /// Whether a layer outside of all attempts has handed the request on.
     pub(super) handed_on: bool,
     pub(super) current: Option<Attempt>,
@@ -64,7 +66,7 @@ impl State {
     pub(super) fn certainty_now(&self) -> Certainty {
         match self.standing_now().certainty() {
             Certainty::Executed => Certainty::Executed,
-            _ if self.live => Certainty::Unknown,
+            _ if self.live || self.mistaken => Certainty::Unknown,
             certainty => certainty,
         }
     }
@@ -121,6 +123,9 @@ impl State {
     }
 
     pub(super) fn advice(&self, now: Instant) -> Advice {
+        if self.mistaken {
+            return Advice::Reconcile;
+        }
         let mut standing = self.standing_now();
         let kind = self.kind.unwrap_or(CallKind::UNKNOWN);
         if self.live {

@@ -488,8 +488,8 @@ fn a_handle_belongs_to_one_call() {
     let refused = Recorder::of_one_call(&mut second).expect_err("it is used");
     assert_eq!(refused.refusal(), &Refusal::ReportReused);
     let of_second = refused.report().expect("its own").report();
-    assert_eq!((of_second.certainty(), of_second.advice()), (Certainty::NotSent, Advice::SameKey));
-    assert_eq!(of_second.idempotency_key().map(IdempotencyKey::as_str), Some(KEY));
+    // It may be the same order again, so "not sent" would invite to a second charge.
+    assert_eq!((of_second.certainty(), of_second.advice()), (Certainty::Unknown, Advice::Reconcile));
     // A layer that cannot refuse keeps the two accounts apart.
     attempt(&Recorder::of(&mut second), Purpose::First, 500);
     assert_eq!(handle.attempts_made(), 1);
