@@ -22,13 +22,6 @@ pub enum Step {
     /// It is read and then answered with this, without a look at limiters, API key or idempotency key. It is not
     /// executed.
     Answer(Canned),
-    /// Stripe breaks down in the middle of the execution: a 500 is stored under the key and replayed from then on. It
-    /// takes effect only if the request gets as far as executing.
-    StoredServerError {
-        /// Whether the side effect was made. It shows in the ledger at once, but objects show it only after
-        /// [`Sim::settle`](crate::Sim::settle).
-        executed: bool,
-    },
 }
 
 /// An answer that the test gives in Stripe's place.

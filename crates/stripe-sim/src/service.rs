@@ -141,10 +141,6 @@ where
             return Ok(sim.deliver(&visit, answer, SimBody::whole));
         }
         Step::Answer(canned) => return Ok(sim.deliver(&visit, canned.into_answer(), SimBody::whole)),
-        Step::StoredServerError { executed } => {
-            let answer = sim.handle(&visit, &request, Course::BreaksDown { executed });
-            return Ok(sim.deliver(&visit, answer, SimBody::whole));
-        }
         Step::Fault(fault) => fault,
     };
     match fault {

@@ -73,7 +73,7 @@ impl Sim {
         self.shared.engine.with(|engine| engine.limits = limits);
     }
 
-    /// Lets Stripe repair what [`Step::StoredServerError`] left behind: executed effects become visible.
+    /// Lets Stripe repair what [`Fault::StoredServerError`](crate::Fault::StoredServerError) left behind: executed effects become visible.
     pub fn settle(&self) {
         self.shared.engine.with(Engine::settle);
     }
