@@ -12,6 +12,7 @@ use crate::{
     page::{Page, Search},
     request::Received,
     route::Route,
+    v2,
 };
 
 /// A well-formed request.
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     ConfirmIntent(String, Option<Method>),
     ListIntents(Page, Option<String>),
     SearchIntents(Search),
+    V2(v2::Command),
 }
 
 /// The fields of a customer that a request sets. An empty value unsets one.
@@ -85,6 +87,7 @@ impl Command {
                 Self::ListIntents(Page::read(query)?, query.get("customer").map(str::to_owned))
             }
             Route::SearchIntents => Self::SearchIntents(Search::read(query)?),
+            Route::V2(route) => Self::V2(v2::Command::read(route, query, request.json.as_ref())?),
         })
     }
 }

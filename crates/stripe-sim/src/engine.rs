@@ -10,49 +10,48 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Method;
 
 use crate::{
-    answer::{
-        Answer, IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED, ORIGINAL_REQUEST, RATE_LIMITED_REASON, SHOULD_RETRY,
-    },
+    answer::{Answer, IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED, RATE_LIMITED_REASON},
     api_error::ApiError,
     chance::Ids,
-    clock::unix_seconds,
     command::Command,
+    execution::{Course, Execution, HeldKey, bound},
     faults::Faults,
     keys::{Begin, KeyStore, Scope, ScopedKey, Stored},
     ledger::Ledger,
-    limiter::{Ask, Limiter, Slot},
+    limiter::{Ask, Limiter},
     limits::Limits,
     log::Exchange,
     plan::Plan,
-    request::{Head, Received, is_live},
+    request::{Api, Head, Received},
     route::Route,
     script::Step,
-    world::{Outcome, World},
+    v2,
+    world::World,
 };
 
 const LONGEST_KEY: usize = 255;
 
 /// All of the simulator's state.
 pub(crate) struct Engine {
-    accounts: Vec<String>,
+    pub(crate) accounts: Vec<String>,
     pub(crate) limits: Limits,
     pub(crate) plan: Plan,
     pub(crate) ledger: Ledger,
     pub(crate) log: Vec<Exchange>,
-    limiter: Limiter,
-    keys: KeyStore,
-    worlds: BTreeMap<Scope, World>,
-    ids: Ids,
+    pub(crate) limiter: Limiter,
+    pub(crate) keys: KeyStore,
+    pub(crate) keys_v2: v2::KeyStore<v2::Subject>,
+    pub(crate) worlds: BTreeMap<Scope, World>,
+    pub(crate) ids: Ids,
 }
 
 /// A request that arrived: its place in the log, and its id.
 #[derive(Clone, Debug)]
 pub(crate) struct Visit {
     number: usize,
-    request_id: String,
+    pub(crate) request_id: String,
 }
 
 /// What the gates make of a request.
@@ -61,26 +60,6 @@ pub(crate) enum Gate {
     Answered(Answer),
     /// It executes now: [`Engine::finish`] it.
     Executing(Box<Execution>),
-}
-
-/// A request in execution.
-pub(crate) struct Execution {
-    command: Command,
-    scope: Scope,
-    key: Option<ScopedKey>,
-    slot: Slot,
-    order: String,
-    version: Option<String>,
-}
-
-/// How an execution goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Course {
-    Smooth,
-    /// It ends in a 500.
-    BreaksDown {
-        executed: bool,
-    },
 }
 
 impl Engine {
@@ -93,6 +72,7 @@ impl Engine {
             log: Vec::new(),
             limiter: Limiter::default(),
             keys: KeyStore::default(),
+            keys_v2: v2::KeyStore::default(),
             worlds: BTreeMap::new(),
             ids: Ids::new(seed),
         }
@@ -160,14 +140,14 @@ impl Engine {
         let slot = match self.limiter.admit(&self.limits, ask, now) {
             Ok(slot) => slot,
             Err(reason) => {
-                let answer = Answer::error(&ApiError::rate_limited(reason));
+                let answer = Answer::error(&ApiError::rate_limited(reason).for_api(head.api));
                 return Gate::Answered(stamp(answer.with(RATE_LIMITED_REASON, reason.as_str())));
             }
         };
         match self.admitted(request, route, now) {
             Ok((command, scope, key)) => {
-                let (order, version) = (request.order.clone(), head.version.clone());
-                Gate::Executing(Box::new(Execution { command, scope, key, slot, order, version }))
+                let (order, version, api) = (request.order.clone(), head.version.clone(), head.api);
+                Gate::Executing(Box::new(Execution { command, api, scope, key, slot, order, version }))
             }
             Err(answer) => {
                 self.limiter.release(slot);
@@ -183,27 +163,64 @@ impl Engine {
         request: &Received,
         route: Option<Route>,
         now: SystemTime,
-    ) -> Result<(Command, Scope, Option<ScopedKey>), Box<Answer>> {
+    ) -> Result<(Command, Scope, Option<HeldKey>), Box<Answer>> {
         let head = &request.head;
-        let refuse = |error: ApiError| Box::new(Answer::error(&error));
+        let refuse = |error: ApiError| Box::new(Answer::error(&error.for_api(head.api)));
         let scope = self.authenticate(head).map_err(refuse)?;
         let route = route.ok_or_else(|| refuse(ApiError::no_such_route(head.method.as_str(), &head.path)))?;
         let command = Command::read(route, request).map_err(refuse)?;
-        // Keys mean nothing on GET and v1 DELETE.
-        let Some(key) = head.key.as_deref().filter(|_| head.method == Method::POST) else {
+        let Some(key) = head.key.as_deref().filter(|_| head.takes_keys()) else {
             return Ok((command, scope, None));
         };
         if key.is_empty() || key.len() > LONGEST_KEY {
             return Err(refuse(ApiError::key_malformed()));
         }
         let scoped = ScopedKey { scope: scope.clone(), key: key.to_owned() };
-        let answer = match self.keys.begin(&scoped, &request.fingerprint(), now) {
-            Begin::Execute => return Ok((command, scope, Some(scoped))),
-            Begin::Replay(stored) => Box::new(replay(stored)),
-            Begin::InUse => refuse(ApiError::key_in_use()),
-            Begin::Mismatch => refuse(ApiError::key_mismatch()),
+        let begun = match head.api {
+            Api::V1 => self.take_v1(scoped, &request.fingerprint(), now),
+            Api::V2 => self.take_v2(scoped, &request.fingerprint(), now),
         };
-        Err(Box::new(answer.with(IDEMPOTENCY_KEY, key)))
+        match begun {
+            Ok(held) => Ok((command, scope, Some(held))),
+            Err(answer) => Err(Box::new(answer.with(IDEMPOTENCY_KEY, key))),
+        }
+    }
+
+    fn take_v1(
+        &mut self,
+        key: ScopedKey,
+        fingerprint: &str,
+        now: SystemTime,
+    ) -> Result<HeldKey, Box<Answer>> {
+        match self.keys.begin(&key, fingerprint, now) {
+            Begin::Execute => Ok(HeldKey::V1(key)),
+            Begin::Replay(stored) => Err(Box::new(replay(stored))),
+            Begin::InUse => Err(Box::new(Answer::error(&ApiError::key_in_use()))),
+            Begin::Mismatch => Err(Box::new(Answer::error(&ApiError::key_mismatch()))),
+        }
+    }
+
+    fn take_v2(
+        &mut self,
+        key: ScopedKey,
+        fingerprint: &str,
+        now: SystemTime,
+    ) -> Result<HeldKey, Box<Answer>> {
+        let refuse = |error: ApiError| Err(Box::new(Answer::error(&error.for_api(Api::V2))));
+        match self.keys_v2.begin(&key, fingerprint, now) {
+            v2::Begin::Execute(achieved) => Ok(HeldKey::V2 { key, achieved }),
+            v2::Begin::Replay(achieved) => {
+                let shown = self.worlds.get(&key.scope).map(|world| world.show(&achieved));
+                match shown {
+                    // Whether v2 marks a replay is not known, so nothing here does: the harder case for a client.
+                    Some(Ok(value)) => Err(Box::new(Answer { replayed: true, ..Answer::ok(&value) })),
+                    Some(Err(error)) => refuse(error),
+                    None => refuse(ApiError::broken()),
+                }
+            }
+            v2::Begin::InUse => refuse(ApiError::key_in_use()),
+            v2::Begin::Mismatch => refuse(ApiError::key_mismatch()),
+        }
     }
 
     fn authenticate(&self, head: &Head) -> Result<Scope, ApiError> {
@@ -213,70 +230,7 @@ impl Engine {
         Ok(Scope { account, connected: head.connected.clone() })
     }
 
-    /// Executes a request that came through the gates.
-    pub(crate) fn finish(
-        &mut self,
-        visit: &Visit,
-        execution: Execution,
-        course: Course,
-        now: SystemTime,
-    ) -> Answer {
-        let Execution { command, scope, key, slot, order, version } = execution;
-        self.limiter.release(slot);
-        let live = self.accounts.get(scope.account).is_some_and(|credential| is_live(credential));
-        let world = self.worlds.entry(scope).or_insert_with(|| World::new(live));
-        let (outcome, breaks) = match course {
-            Course::BreaksDown { executed: false } => (None, true),
-            Course::BreaksDown { executed: true } => {
-                (Some(world.run(command, &mut self.ids, unix_seconds(now))), true)
-            }
-            Course::Smooth => (Some(world.run(command, &mut self.ids, unix_seconds(now))), false),
-        };
-        let mut executed = false;
-        let mut stored = true;
-        let mut put = |change| {
-            if breaks { world.hide(change) } else { world.apply(change) }
-        };
-        let smooth = match outcome {
-            None => None,
-            Some(Outcome::Read(value)) => Some(Answer::ok(&value)),
-            Some(Outcome::Done(value, change)) => {
-                put(change);
-                executed = true;
-                self.ledger.executed(&order);
-                Some(Answer::ok(&value))
-            }
-            Some(Outcome::Declined(error, change)) => {
-                put(change);
-                self.ledger.declined(&order);
-                Some(Answer::error(&error))
-            }
-            Some(Outcome::Refused(error)) => Some(Answer::error(&error)),
-            Some(Outcome::Unfit(error)) => {
-                stored = false;
-                Some(Answer::error(&error))
-            }
-        };
-        // A request that refers to nothing is refused before anything could break.
-        let mut answer = match smooth {
-            Some(answer) if !breaks || !stored => answer,
-            _ => Answer::error(&ApiError::broken()),
-        };
-        if let Some(key) = key {
-            answer = answer.with(IDEMPOTENCY_KEY, &key.key);
-            if stored {
-                let (status, body) = (answer.status, answer.body.clone());
-                self.keys.finish(&key, Stored { status, body, original_request: visit.request_id.clone() });
-                answer = bound(answer, &visit.request_id);
-            } else {
-                self.keys.abandon(&key);
-            }
-        }
-        self.note(visit, |exchange| exchange.executed = executed);
-        answer.stamped(&visit.request_id, version.as_deref())
-    }
-
-    fn note(&mut self, visit: &Visit, write: impl FnOnce(&mut Exchange)) {
+    pub(crate) fn note(&mut self, visit: &Visit, write: impl FnOnce(&mut Exchange)) {
         if let Some(exchange) = self.log.get_mut(visit.number) {
             write(exchange);
         }
@@ -287,10 +241,4 @@ impl Engine {
 fn replay(stored: Stored) -> Answer {
     let answer = bound(Answer::stored(stored.status, stored.body), &stored.original_request);
     Answer { replayed: true, ..answer.with(IDEMPOTENT_REPLAYED, "true") }
-}
-
-/// The headers of an answer that is final for its key. Stripe says so with `Stripe-Should-Retry`, except on a 500.
-fn bound(answer: Answer, original_request: &str) -> Answer {
-    let answer = answer.with(ORIGINAL_REQUEST, original_request);
-    if answer.status.is_server_error() { answer } else { answer.with(SHOULD_RETRY, "false") }
 }

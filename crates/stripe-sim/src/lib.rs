@@ -72,6 +72,7 @@ mod clock;
 mod command;
 mod engine;
 mod error;
+mod execution;
 mod faults;
 mod form;
 mod keys;
@@ -90,7 +91,9 @@ mod script;
 mod server;
 mod service;
 mod shared;
+mod shelf;
 mod sim;
+mod v2;
 mod world;
 
 pub use body::SimBody;

@@ -2,6 +2,8 @@
 
 use http::Method;
 
+use crate::v2;
+
 /// An endpoint with the ids of its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -16,11 +18,15 @@ pub(crate) enum Route {
     ConfirmIntent(String),
     ListIntents,
     SearchIntents,
+    V2(v2::Route),
 }
 
 impl Route {
     /// The endpoint of `method` and `path`, if the simulator has it.
     pub(crate) fn find(method: &Method, path: &str) -> Option<Self> {
+        if let Some(rest) = path.strip_prefix("/v2/") {
+            return v2::Route::find(method.as_str(), rest).map(Self::V2);
+        }
         let segments: Vec<_> = path.strip_prefix("/v1/")?.split('/').collect();
         let id = |id: &str| (!id.is_empty()).then(|| id.to_owned());
         Some(match (method.as_str(), segments.as_slice()) {
@@ -53,6 +59,7 @@ impl Route {
             Self::ConfirmIntent(_) => "payment_intents.confirm",
             Self::ListIntents => "payment_intents.list",
             Self::SearchIntents => "payment_intents.search",
+            Self::V2(route) => route.name(),
         }
     }
 
@@ -81,6 +88,14 @@ mod tests {
             ("GET", "/v1/customers/", None),
             ("PUT", "/v1/customers", None),
             ("GET", "/v2/customers", None),
+            ("POST", "/v2/core/accounts", Some("v2.core.accounts.create")),
+            ("GET", "/v2/core/accounts/acct_1", Some("v2.core.accounts.retrieve")),
+            ("GET", "/v2/core/accounts/", None),
+            ("DELETE", "/v2/core/accounts/acct_1", None),
+            ("DELETE", "/v2/core/event_destinations/ed_1", Some("v2.core.event_destinations.delete")),
+            ("POST", "/v2/core/event_destinations/ed_1/ping", Some("v2.core.event_destinations.ping")),
+            ("POST", "/v2/billing/meter_events", Some("v2.billing.meter_events.create")),
+            ("GET", "/v2/billing/meter_events", None),
             ("POST", "/v1/payment_intents/pi_1/capture", None),
         ] {
             let method = Method::from_bytes(method.as_bytes()).expect("a method");

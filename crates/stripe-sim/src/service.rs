@@ -21,8 +21,9 @@ use crate::{
     answer::Answer,
     api_error::ApiError,
     body::SimBody,
-    engine::{Course, Gate, Visit},
+    engine::{Gate, Visit},
     error::SimError,
+    execution::Course,
     faults::Fault,
     pull::{LONGEST_BODY, Pull, Unread},
     request::{Head, Received},
@@ -152,6 +153,10 @@ where
         }
         Fault::StoredServerError { executed } => {
             let answer = sim.handle(&visit, &request, Course::BreaksDown { executed });
+            Ok(sim.deliver(&visit, answer, SimBody::whole))
+        }
+        Fault::NoFunds => {
+            let answer = sim.handle(&visit, &request, Course::NoFunds);
             Ok(sim.deliver(&visit, answer, SimBody::whole))
         }
         Fault::F4Cut => {

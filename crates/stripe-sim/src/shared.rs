@@ -16,7 +16,8 @@ use crate::{
     answer::Answer,
     body::SimBody,
     clock::{Clock, tick},
-    engine::{Course, Engine, Execution, Gate, Visit},
+    engine::{Engine, Gate, Visit},
+    execution::{Course, Execution},
     lock::Lock,
     request::{Head, Received},
     script::Step,
@@ -91,6 +92,10 @@ impl Shared {
 
     pub(crate) fn finish(&self, visit: &Visit, execution: Execution) -> Answer {
         self.engine.with(|engine| engine.finish(visit, execution, Course::Smooth, self.clock.now()))
+    }
+
+    pub(crate) fn settle(&self) {
+        self.engine.with(|engine| engine.settle());
     }
 
     /// Hands an answer to the client, in a body of the given shape.

@@ -75,7 +75,7 @@ impl Sim {
 
     /// Lets Stripe repair what [`Fault::StoredServerError`](crate::Fault::StoredServerError) left behind: executed effects become visible.
     pub fn settle(&self) {
-        self.shared.engine.with(Engine::settle);
+        self.shared.settle();
     }
 
     /// What was executed so far, by order.

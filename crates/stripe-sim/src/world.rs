@@ -3,8 +3,6 @@
 //! [`World::run`] changes nothing: it says what the answer is and which object the command would leave behind. Whoever
 //! runs it decides whether that object is put in place, kept hidden until [`World::settle`], or dropped.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use crate::{
@@ -12,6 +10,8 @@ use crate::{
     chance::Ids,
     command::Command,
     objects::{Customer, PaymentIntent},
+    shelf::Shelf,
+    v2::{self, Subject},
 };
 
 /// What a command comes to.
@@ -34,6 +34,23 @@ pub(crate) enum Outcome {
 pub(crate) enum Change {
     Customer(Customer),
     Intent(Box<PaymentIntent>),
+    V2(Box<v2::Object>),
+}
+
+impl Outcome {
+    pub(crate) fn done_v2(value: Value, object: v2::Object) -> Self {
+        Self::Done(value, Change::V2(Box::new(object)))
+    }
+}
+
+impl Change {
+    /// What a v2 key remembers of it.
+    pub(crate) fn subject(&self) -> Option<Subject> {
+        match self {
+            Self::V2(object) => Some(object.subject()),
+            Self::Customer(_) | Self::Intent(_) => None,
+        }
+    }
 }
 
 /// All objects of one account.
@@ -42,6 +59,7 @@ pub(crate) struct World {
     livemode: bool,
     customers: Shelf<Customer>,
     intents: Shelf<PaymentIntent>,
+    v2: v2::Objects,
     hidden: Vec<Change>,
 }
 
@@ -96,6 +114,7 @@ impl World {
                 let found = self.intents.newest_first().filter(|intent| search.matches(&intent.metadata));
                 Outcome::Read(search.of("/v1/payment_intents/search", found.map(PaymentIntent::json)))
             }
+            Command::V2(command) => self.v2.run(command, ids, now, self.livemode)?,
         })
     }
 
@@ -104,7 +123,24 @@ impl World {
         match change {
             Change::Customer(customer) => self.customers.put(customer.id.clone(), customer),
             Change::Intent(intent) => self.intents.put(intent.id.clone(), *intent),
+            Change::V2(object) => self.v2.put(*object),
         }
+    }
+
+    /// Completes what an earlier request left half done, and shows how it stands.
+    pub(crate) fn complete(&mut self, subject: &Subject) -> Result<Value, ApiError> {
+        let is_its = |change: &Change| change.subject().is_some_and(|hidden| hidden.id == subject.id);
+        let (found, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.hidden).into_iter().partition(is_its);
+        self.hidden = rest;
+        for change in found {
+            self.apply(change);
+        }
+        self.show(subject)
+    }
+
+    /// How things stand with what an earlier request changed.
+    pub(crate) fn show(&self, subject: &Subject) -> Result<Value, ApiError> {
+        self.v2.show(subject)
     }
 
     /// Keeps a change back until the next [`World::settle`].
@@ -146,37 +182,5 @@ fn confirmed(mut intent: PaymentIntent, method: Option<crate::command::Method>, 
         Ok(None) => intent_done(intent),
         Ok(Some(decline)) => Outcome::Declined(decline, Change::Intent(Box::new(intent))),
         Err(refusal) => Outcome::Refused(refusal),
-    }
-}
-
-/// Objects by id, which remember the order they came in.
-struct Shelf<T> {
-    objects: BTreeMap<String, (u64, T)>,
-    order: BTreeMap<u64, String>,
-}
-
-impl<T> Default for Shelf<T> {
-    fn default() -> Self {
-        Self { objects: BTreeMap::new(), order: BTreeMap::new() }
-    }
-}
-
-impl<T> Shelf<T> {
-    fn get(&self, id: &str) -> Option<&T> {
-        self.objects.get(id).map(|(_, object)| object)
-    }
-
-    fn put(&mut self, id: String, object: T) {
-        if let Some((_, place)) = self.objects.get_mut(&id) {
-            *place = object;
-            return;
-        }
-        let serial = self.order.last_key_value().map_or(0, |(last, _)| last + 1);
-        self.order.insert(serial, id.clone());
-        self.objects.insert(id, (serial, object));
-    }
-
-    fn newest_first(&self) -> impl Iterator<Item = &T> {
-        self.order.values().rev().filter_map(|id| self.get(id))
     }
 }

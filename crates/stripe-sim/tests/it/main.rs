@@ -6,3 +6,4 @@ mod faults;
 mod keys;
 mod limits;
 mod tcp;
+mod v2;
