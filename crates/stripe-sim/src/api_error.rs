@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::{limits::Reason, request::Api};
+use crate::{card::Decline, limits::Reason, request::Api};
 
 /// An error that is answered as `{"error": {…}}`.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ impl ApiError {
         Self::new(status, "invalid_request_error", message)
     }
 
-    fn code(self, code: &str) -> Self {
+    pub(crate) fn code(self, code: &str) -> Self {
         self.with("code", code)
     }
 
@@ -199,6 +199,29 @@ impl ApiError {
     pub(crate) fn unexpected_state(doing: &str, state: &str) -> Self {
         let message = format!("a payment intent that is in the state {state} cannot be {doing}");
         Self::invalid(StatusCode::BAD_REQUEST, message).code("payment_intent_unexpected_state")
+    }
+
+    pub(crate) fn card(decline: &Decline) -> Self {
+        let mut error = Self::declined(decline.code, decline.message);
+        for (field, value) in [
+            ("decline_code", decline.decline_code),
+            ("advice_code", decline.advice_code),
+            ("network_decline_code", decline.network_code),
+        ] {
+            if let Some(value) = value {
+                error = error.with(field, value);
+            }
+        }
+        error
+    }
+
+    pub(crate) fn authentication_failed() -> Self {
+        let message = "the customer failed to authenticate this payment";
+        Self::declined("payment_intent_authentication_failure", message)
+    }
+
+    pub(crate) fn not_refundable(code: &str, message: &str) -> Self {
+        Self::invalid(StatusCode::BAD_REQUEST, message).code(code)
     }
 
     pub(crate) fn declined(code: &str, message: &str) -> Self {

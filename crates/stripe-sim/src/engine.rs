@@ -10,13 +10,16 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::Method;
 
 use crate::{
     answer::{Answer, IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED, RATE_LIMITED_REASON},
     api_error::ApiError,
     chance::Ids,
+    clock::unix_seconds,
     command::Command,
-    execution::{Course, Execution, HeldKey, bound},
+    execution::{Admitted, Course, Execution, HeldKey, bound},
+    expand::Expansions,
     faults::Faults,
     keys::{Begin, KeyStore, Scope, ScopedKey, Stored},
     ledger::Ledger,
@@ -107,8 +110,16 @@ impl Engine {
     }
 
     /// Lets every hidden effect of a broken execution come to light.
-    pub(crate) fn settle(&mut self) {
-        self.worlds.values_mut().for_each(World::settle);
+    pub(crate) fn settle(&mut self, now: SystemTime) {
+        for world in self.worlds.values_mut() {
+            world.settle(&mut self.ids, unix_seconds(now));
+        }
+    }
+
+    /// Lets the customer of a payment intent authenticate, or fail to.
+    pub(crate) fn customer_acts(&mut self, intent: &str, passed: bool, now: SystemTime) -> bool {
+        let now = unix_seconds(now);
+        self.worlds.values_mut().any(|world| world.authenticate(intent, passed, &mut self.ids, now))
     }
 
     /// Handles a request from the first gate to its answer.
@@ -134,7 +145,7 @@ impl Engine {
             credential: head.credential.as_deref().unwrap_or_default(),
             live: head.live(),
             endpoint: route.as_ref().map_or("other", Route::name),
-            search: route == Some(Route::SearchIntents),
+            search: route.as_ref().is_some_and(Route::is_search),
             intent: route.as_ref().and_then(Route::updated_intent),
         };
         let slot = match self.limiter.admit(&self.limits, ask, now) {
@@ -145,9 +156,9 @@ impl Engine {
             }
         };
         match self.admitted(request, route, now) {
-            Ok((command, scope, key)) => {
+            Ok(admitted) => {
                 let (order, version, api) = (request.order.clone(), head.version.clone(), head.api);
-                Gate::Executing(Box::new(Execution { command, api, scope, key, slot, order, version }))
+                Gate::Executing(Box::new(Execution { admitted, api, slot, order, version }))
             }
             Err(answer) => {
                 self.limiter.release(slot);
@@ -163,14 +174,20 @@ impl Engine {
         request: &Received,
         route: Option<Route>,
         now: SystemTime,
-    ) -> Result<(Command, Scope, Option<HeldKey>), Box<Answer>> {
+    ) -> Result<Admitted, Box<Answer>> {
         let head = &request.head;
         let refuse = |error: ApiError| Box::new(Answer::error(&error.for_api(head.api)));
         let scope = self.authenticate(head).map_err(refuse)?;
         let route = route.ok_or_else(|| refuse(ApiError::no_such_route(head.method.as_str(), &head.path)))?;
+        let expand = if head.api == Api::V2 {
+            Expansions::default()
+        } else {
+            Expansions::read(if head.method == Method::POST { &request.form } else { &head.query })
+                .map_err(refuse)?
+        };
         let command = Command::read(route, request).map_err(refuse)?;
         let Some(key) = head.key.as_deref().filter(|_| head.takes_keys()) else {
-            return Ok((command, scope, None));
+            return Ok(Admitted { command, expand, scope, key: None });
         };
         if key.is_empty() || key.len() > LONGEST_KEY {
             return Err(refuse(ApiError::key_malformed()));
@@ -181,7 +198,7 @@ impl Engine {
             Api::V2 => self.take_v2(scoped, &request.fingerprint(), now),
         };
         match begun {
-            Ok(held) => Ok((command, scope, Some(held))),
+            Ok(held) => Ok(Admitted { command, expand, scope, key: Some(held) }),
             Err(answer) => Err(Box::new(answer.with(IDEMPOTENCY_KEY, key))),
         }
     }

@@ -2,28 +2,39 @@
 
 use std::time::SystemTime;
 
+use serde_json::Value;
+
 use crate::{
     answer::{Answer, IDEMPOTENCY_KEY, ORIGINAL_REQUEST, SHOULD_RETRY},
     api_error::ApiError,
+    chance::Ids,
     clock::unix_seconds,
     command::Command,
     engine::{Engine, Visit},
+    expand::Expansions,
     keys::{Scope, ScopedKey, Stored},
     limiter::Slot,
+    objects::Cause,
     request::{Api, is_live},
     v2::Subject,
-    world::{Outcome, World},
+    world::{Change, Moment, Outcome, World},
 };
 
 /// A request in execution.
 pub(crate) struct Execution {
-    pub(crate) command: Command,
+    pub(crate) admitted: Admitted,
     pub(crate) api: Api,
-    pub(crate) scope: Scope,
-    pub(crate) key: Option<HeldKey>,
     pub(crate) slot: Slot,
     pub(crate) order: String,
     pub(crate) version: Option<String>,
+}
+
+/// What the gates let through.
+pub(crate) struct Admitted {
+    pub(crate) command: Command,
+    pub(crate) expand: Expansions,
+    pub(crate) scope: Scope,
+    pub(crate) key: Option<HeldKey>,
 }
 
 /// An idempotency key that was taken for an execution.
@@ -48,6 +59,15 @@ pub(crate) enum Course {
     NoFunds,
 }
 
+/// A request as its execution sees it.
+struct Running {
+    api: Api,
+    expand: Expansions,
+    order: String,
+    course: Course,
+    cause: Cause,
+}
+
 /// What an execution came to, as far as the key store wants to know.
 struct Ended {
     answer: Answer,
@@ -67,13 +87,21 @@ impl Engine {
         course: Course,
         now: SystemTime,
     ) -> Answer {
-        let Execution { command, api, scope, key, slot, order, version } = execution;
+        let Execution { admitted, api, slot, order, version } = execution;
         self.limiter.release(slot);
+        let Admitted { command, expand, scope, key } = admitted;
         let ended = match &key {
             Some(HeldKey::V2 { achieved: Some(achieved), .. }) => {
-                self.complete(&scope, achieved.clone(), course)
+                self.complete(&scope, achieved.clone(), course, now)
             }
-            _ => self.execute(command, api, &scope, &order, course, now),
+            _ => {
+                let cause = Cause {
+                    request: Some(visit.request_id.clone()),
+                    key: key.as_ref().map(|key| key.name().to_owned()),
+                };
+                let request = Running { api, expand, order, course, cause };
+                self.execute(command, &scope, &request, now)
+            }
         };
         self.note(visit, |exchange| exchange.executed = ended.executed);
         let answer = match key {
@@ -83,18 +111,12 @@ impl Engine {
         answer.stamped(&visit.request_id, version.as_deref())
     }
 
-    fn execute(
-        &mut self,
-        command: Command,
-        api: Api,
-        scope: &Scope,
-        order: &str,
-        course: Course,
-        now: SystemTime,
-    ) -> Ended {
+    fn execute(&mut self, command: Command, scope: &Scope, request: &Running, now: SystemTime) -> Ended {
+        let Running { api, course, .. } = *request;
         let live = self.accounts.get(scope.account).is_some_and(|credential| is_live(credential));
         let world = self.worlds.entry(scope.clone()).or_insert_with(|| World::new(live));
-        let now = unix_seconds(now);
+        let indexed = now.checked_sub(self.limits.search_lag).unwrap_or(SystemTime::UNIX_EPOCH);
+        let moment = Moment { now: unix_seconds(now), indexed: unix_seconds(indexed) };
         let failure = match course {
             Course::Smooth => None,
             Course::BreaksDown { .. } => Some(ApiError::broken()),
@@ -104,24 +126,35 @@ impl Engine {
         if let Some(error) = failure.clone().filter(|_| course != (Course::BreaksDown { executed: true })) {
             return failed(error);
         }
-        let outcome = world.run(command, &mut self.ids, now);
-        let mut put = |change| {
-            if failure.is_some() { world.hide(change) } else { world.apply(change) }
+        let outcome = world.run(command, &mut self.ids, moment);
+        let ids = &mut self.ids;
+        let put = |world: &mut World, changes: Vec<Change>, ids: &mut Ids| {
+            for change in changes {
+                if failure.is_some() {
+                    world.hide(change, &request.cause);
+                } else {
+                    world.apply(change, &request.cause, ids, moment.now);
+                }
+            }
+        };
+        let expanded = |world: &World, mut value: Value| {
+            world.expand(&mut value, &request.expand);
+            Answer::ok(&value)
         };
         let ended = match outcome {
             // A request that refers to nothing is refused before anything could break.
             Outcome::Unfit(error) => return Ended { stored: false, ..failed(error) },
-            Outcome::Read(value) => Ended::without_effect(Answer::ok(&value)),
+            Outcome::Read(value) => Ended::without_effect(expanded(world, value)),
             Outcome::Refused(error) => failed(error),
-            Outcome::Done(value, change) => {
-                let achieved = change.subject();
-                put(change);
-                self.ledger.executed(order);
-                Ended { answer: Answer::ok(&value), executed: true, stored: true, achieved }
+            Outcome::Done(value, changes) => {
+                let achieved = changes.iter().find_map(Change::subject);
+                put(world, changes, ids);
+                self.ledger.executed(&request.order);
+                Ended { answer: expanded(world, value), executed: true, stored: true, achieved }
             }
-            Outcome::Declined(error, change) => {
-                put(change);
-                self.ledger.declined(order);
+            Outcome::Declined(error, changes) => {
+                put(world, changes, ids);
+                self.ledger.declined(&request.order);
                 failed(error)
             }
         };
@@ -132,10 +165,10 @@ impl Engine {
     }
 
     /// Does what is left to do for a v2 request that failed before: its side effect was made then.
-    fn complete(&mut self, scope: &Scope, achieved: Subject, course: Course) -> Ended {
+    fn complete(&mut self, scope: &Scope, achieved: Subject, course: Course, now: SystemTime) -> Ended {
         let failed = |error: ApiError| Ended::without_effect(Answer::error(&error.for_api(Api::V2)));
         let shown = match (course, self.worlds.get_mut(scope)) {
-            (Course::Smooth, Some(world)) => world.complete(&achieved),
+            (Course::Smooth, Some(world)) => world.complete(&achieved, &mut self.ids, unix_seconds(now)),
             (Course::NoFunds, _) => return failed(ApiError::insufficient_funds(Api::V2)),
             _ => return failed(ApiError::broken()),
         };
@@ -168,6 +201,14 @@ impl Engine {
                 }
                 answer
             }
+        }
+    }
+}
+
+impl HeldKey {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::V1(key) | Self::V2 { key, .. } => &key.key,
         }
     }
 }

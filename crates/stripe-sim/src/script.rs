@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     answer::{Answer, RATE_LIMITED_REASON, SHOULD_RETRY},
     api_error::ApiError,
+    card,
     faults::Fault,
     limits::Reason,
 };
@@ -54,6 +55,17 @@ impl Canned {
     /// retry.
     pub fn lock_timeout() -> Self {
         Self::error(&ApiError::lock_timeout()).header(SHOULD_RETRY, "true").without_request_id()
+    }
+
+    /// The 402 of a card that was declined with this decline code, with the advice and the network's code that go with it.
+    /// A code that Stripe does not have is taken as it is.
+    pub fn declined(decline_code: &str) -> Self {
+        let error = match card::decline(decline_code) {
+            Some(decline) => ApiError::card(&decline),
+            None => ApiError::declined("card_declined", "the card was declined")
+                .with("decline_code", decline_code),
+        };
+        Self::error(&error).header(SHOULD_RETRY, "false")
     }
 
     /// The 401 of an API key that is not known.

@@ -95,7 +95,7 @@ impl Shared {
     }
 
     pub(crate) fn settle(&self) {
-        self.engine.with(|engine| engine.settle());
+        self.engine.with(|engine| engine.settle(self.clock.now()));
     }
 
     /// Hands an answer to the client, in a body of the given shape.

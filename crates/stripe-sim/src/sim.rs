@@ -78,6 +78,13 @@ impl Sim {
         self.shared.settle();
     }
 
+    /// Lets the customer of a payment intent that `requires_action` authenticate, or fail to. Returns whether any intent of
+    /// this id wanted it. It is nothing that a client did, so the ledger takes no note of it.
+    pub fn authenticate(&self, payment_intent: &str, passed: bool) -> bool {
+        let now = self.shared.clock.now();
+        self.shared.engine.with(|engine| engine.customer_acts(payment_intent, passed, now))
+    }
+
     /// What was executed so far, by order.
     #[must_use]
     pub fn ledger(&self) -> Ledger {

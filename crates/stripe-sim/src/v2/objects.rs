@@ -86,8 +86,8 @@ impl Objects {
         }
     }
 
-    pub(crate) fn put(&mut self, object: Object) {
-        self.0.put(object.id.clone(), object);
+    pub(crate) fn put(&mut self, object: Object, now: u64) {
+        self.0.put(object.id.clone(), object, now);
     }
 
     fn living(&self, kind: Kind, id: &str) -> Result<&Object, ApiError> {

@@ -5,5 +5,6 @@ mod client;
 mod faults;
 mod keys;
 mod limits;
+mod payments;
 mod tcp;
 mod v2;
