@@ -122,6 +122,11 @@ impl ApiError {
         )
     }
 
+    pub(crate) fn external_dependency() -> Self {
+        let message = "something outside of Stripe, which this request depends on, failed";
+        Self::new(StatusCode::FAILED_DEPENDENCY, "api_error", message)
+    }
+
     pub(crate) fn too_large(limit: usize) -> Self {
         let message = format!("the simulator takes bodies of at most {limit} bytes");
         Self::invalid(StatusCode::PAYLOAD_TOO_LARGE, message)

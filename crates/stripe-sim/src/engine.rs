@@ -5,7 +5,7 @@
 //! Whatever is refused before the key store leaves no trace in it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Instant, SystemTime},
 };
 
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::Method;
 
 use crate::{
-    answer::{Answer, IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED, RATE_LIMITED_REASON},
+    answer::{Answer, IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED, RATE_LIMITED_REASON, SHOULD_RETRY},
     api_error::ApiError,
     chance::Ids,
     clock::unix_seconds,
@@ -26,8 +26,10 @@ use crate::{
     limiter::{Ask, Limiter},
     limits::Limits,
     log::Exchange,
+    notice::Notice,
+    oauth::{Endpoint, Grants},
     plan::Plan,
-    request::{Api, Head, Received},
+    request::{Api, Head, Received, is_live},
     route::Route,
     script::Step,
     v2,
@@ -48,6 +50,10 @@ pub(crate) struct Engine {
     pub(crate) keys_v2: v2::KeyStore<v2::Subject>,
     pub(crate) worlds: BTreeMap<Scope, World>,
     pub(crate) ids: Ids,
+    pub(crate) grants: Grants,
+    /// The objects that requests in execution are changing.
+    pub(crate) locks: BTreeSet<(Scope, String)>,
+    pub(crate) notice: Notice,
 }
 
 /// A request that arrived: its place in the log, and its id.
@@ -78,6 +84,9 @@ impl Engine {
             keys_v2: v2::KeyStore::default(),
             worlds: BTreeMap::new(),
             ids: Ids::new(seed),
+            grants: Grants::default(),
+            locks: BTreeSet::new(),
+            notice: Notice::default(),
         }
     }
 
@@ -106,6 +115,7 @@ impl Engine {
     /// The answer as it goes out, with a note of it.
     pub(crate) fn deliver(&mut self, visit: &Visit, answer: Answer) -> Answer {
         self.note(visit, |exchange| exchange.status = Some(answer.status));
+        let answer = self.notice.attach(answer);
         answer.stamped(&visit.request_id, None)
     }
 
@@ -141,10 +151,15 @@ impl Engine {
         let head = &request.head;
         let stamp = |answer: Answer| answer.stamped(&visit.request_id, head.version.as_deref());
         let route = Route::find(&head.method, &head.path);
+        let oauth = Endpoint::find(head.method.as_str(), &head.path);
         let ask = Ask {
             credential: head.credential.as_deref().unwrap_or_default(),
             live: head.live(),
-            endpoint: route.as_ref().map_or("other", Route::name),
+            endpoint: match (&route, oauth) {
+                (Some(route), _) => route.name(),
+                (None, Some(endpoint)) => endpoint.name(),
+                (None, None) => "other",
+            },
             search: route.as_ref().is_some_and(Route::is_search),
             intent: route.as_ref().and_then(Route::updated_intent),
         };
@@ -155,6 +170,10 @@ impl Engine {
                 return Gate::Answered(stamp(answer.with(RATE_LIMITED_REASON, reason.as_str())));
             }
         };
+        if let Some(endpoint) = oauth {
+            self.limiter.release(slot);
+            return Gate::Answered(stamp(self.oauth(visit, request, endpoint)));
+        }
         match self.admitted(request, route, now) {
             Ok(admitted) => {
                 let (order, version, api) = (request.order.clone(), head.version.clone(), head.api);
@@ -185,9 +204,12 @@ impl Engine {
             Expansions::read(if head.method == Method::POST { &request.form } else { &head.query })
                 .map_err(refuse)?
         };
+        let locked = route.locked(&request.form).map(str::to_owned);
         let command = Command::read(route, request).map_err(refuse)?;
+        let lock = locked.map(|object| (scope.clone(), object));
         let Some(key) = head.key.as_deref().filter(|_| head.takes_keys()) else {
-            return Ok(Admitted { command, expand, scope, key: None });
+            self.lock(lock.as_ref(), head.api)?;
+            return Ok(Admitted { command, expand, scope, key: None, lock });
         };
         if key.is_empty() || key.len() > LONGEST_KEY {
             return Err(refuse(ApiError::key_malformed()));
@@ -198,9 +220,40 @@ impl Engine {
             Api::V2 => self.take_v2(scoped, &request.fingerprint(), now),
         };
         match begun {
-            Ok(held) => Ok(Admitted { command, expand, scope, key: Some(held) }),
+            Ok(held) => {
+                if let Err(answer) = self.lock(lock.as_ref(), head.api) {
+                    self.give_back(&held);
+                    return Err(answer);
+                }
+                Ok(Admitted { command, expand, scope, key: Some(held), lock })
+            }
             Err(answer) => Err(Box::new(answer.with(IDEMPOTENCY_KEY, key))),
         }
+    }
+
+    /// Takes the lock on the object that a request changes. Stripe waits for it a while before it gives up; here it does
+    /// not wait at all.
+    fn lock(&mut self, lock: Option<&(Scope, String)>, api: Api) -> Result<(), Box<Answer>> {
+        match lock {
+            Some(lock) if !self.locks.insert(lock.clone()) => {
+                let answer = Answer::error(&ApiError::lock_timeout().for_api(api)).with(SHOULD_RETRY, "true");
+                // What answers here knows nothing of requests: it sends no id.
+                Err(Box::new(Answer { stripes: false, ..answer }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn oauth(&mut self, visit: &Visit, request: &Received, endpoint: Endpoint) -> Answer {
+        let secret = request.head.credential.as_deref().or_else(|| request.form.get("client_secret"));
+        let known = secret.is_some_and(|secret| self.accounts.iter().any(|account| account == secret));
+        let live = secret.is_some_and(is_live);
+        let (answer, done) = self.grants.handle(endpoint, &request.form, known, live, &mut self.ids);
+        if done {
+            self.ledger.executed(&request.order);
+            self.note(visit, |exchange| exchange.executed = true);
+        }
+        answer
     }
 
     fn take_v1(

@@ -35,6 +35,7 @@ pub(crate) struct Admitted {
     pub(crate) expand: Expansions,
     pub(crate) scope: Scope,
     pub(crate) key: Option<HeldKey>,
+    pub(crate) lock: Option<(Scope, String)>,
 }
 
 /// An idempotency key that was taken for an execution.
@@ -89,7 +90,10 @@ impl Engine {
     ) -> Answer {
         let Execution { admitted, api, slot, order, version } = execution;
         self.limiter.release(slot);
-        let Admitted { command, expand, scope, key } = admitted;
+        let Admitted { command, expand, scope, key, lock } = admitted;
+        if let Some(lock) = lock {
+            self.locks.remove(&lock);
+        }
         let ended = match &key {
             Some(HeldKey::V2 { achieved: Some(achieved), .. }) => {
                 self.complete(&scope, achieved.clone(), course, now)
@@ -175,6 +179,14 @@ impl Engine {
         match shown {
             Ok(value) => Ended { achieved: Some(achieved), ..Ended::without_effect(Answer::ok(&value)) },
             Err(error) => failed(error),
+        }
+    }
+
+    /// Gives back a key whose request did not get to execute.
+    pub(crate) fn give_back(&mut self, key: &HeldKey) {
+        match key {
+            HeldKey::V1(key) => self.keys.abandon(key),
+            HeldKey::V2 { key, .. } => self.keys_v2.abandon(key),
         }
     }
 

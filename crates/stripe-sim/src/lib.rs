@@ -83,6 +83,8 @@ mod limits;
 mod lists;
 mod lock;
 mod log;
+mod notice;
+mod oauth;
 mod objects;
 mod page;
 mod plan;

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::v2;
+use crate::{form::Form, v2};
 
 /// An endpoint with the ids of its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +93,16 @@ impl Route {
             Self::RetrieveEvent(_) => "events.retrieve",
             Self::ListEvents => "events.list",
             Self::V2(route) => route.name(),
+        }
+    }
+
+    /// The object that a request changes and thus locks. What is created has no lock to take.
+    pub(crate) fn locked<'a>(&'a self, form: &'a Form) -> Option<&'a str> {
+        match self {
+            Self::UpdateCustomer(id) | Self::DeleteCustomer(id) => Some(id),
+            Self::CreateRefund => form.get("payment_intent").or_else(|| form.get("charge")),
+            Self::V2(route) => route.changed(),
+            _ => self.updated_intent(),
         }
     }
 

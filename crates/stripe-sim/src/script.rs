@@ -1,15 +1,19 @@
 //! What a test makes of a single request: the steps of a script.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, LOCATION},
+};
 use serde_json::Value;
 
 use crate::{
-    answer::{Answer, RATE_LIMITED_REASON, SHOULD_RETRY},
+    answer::{Answer, NOTICE, RATE_LIMITED_REASON, SHOULD_RETRY},
     api_error::ApiError,
     card,
     faults::Fault,
     limits::Reason,
+    oauth,
 };
 
 /// What happens to one request.
@@ -86,6 +90,47 @@ impl Canned {
     /// The 400 of a key that comes with other parameters than at first.
     pub fn idempotency_error() -> Self {
         Self::error(&ApiError::key_mismatch())
+    }
+
+    /// A 408: something did not wait for the request to arrive. Whether Stripe got it all the same is open.
+    pub fn request_timeout() -> Self {
+        Self::html(StatusCode::REQUEST_TIMEOUT)
+    }
+
+    /// The 424 of something outside of Stripe that failed.
+    pub fn external_dependency() -> Self {
+        Self::error(&ApiError::external_dependency())
+    }
+
+    /// A redirect of something between the client and Stripe, which sends none: no `Request-Id`.
+    ///
+    /// # Panics
+    ///
+    /// If `status` is not a status code, or `location` not a header's value.
+    #[track_caller]
+    pub fn redirect(status: impl TryInto<StatusCode>, location: &str) -> Self {
+        Self::empty(status).header(LOCATION, location)
+    }
+
+    /// An error of OAuth, which is a string: `invalid_grant`, `invalid_client`, ….
+    ///
+    /// # Panics
+    ///
+    /// If `status` is not a status code.
+    #[track_caller]
+    pub fn oauth(status: impl TryInto<StatusCode>, error: &str) -> Self {
+        let (status, body) = oauth::refusal(valid(status, "a status code"), error, "the test wants it so");
+        Self::json(status, &body)
+    }
+
+    /// With a `Stripe-Notice`.
+    ///
+    /// # Panics
+    ///
+    /// If `text` is not a header's value.
+    #[track_caller]
+    pub fn notice(self, text: &str) -> Self {
+        self.header(NOTICE, text)
     }
 
     /// A page of something between the client and Stripe: no `Request-Id`.

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    num::NonZeroU32,
     sync::{Arc, atomic::Ordering},
     time::SystemTime,
 };
@@ -13,6 +14,7 @@ use crate::{
     ledger::Ledger,
     limits::Limits,
     log::Exchange,
+    notice::Notice,
     script::Step,
     service::SimService,
     shared::Shared,
@@ -42,6 +44,7 @@ impl Sim {
             limits: Limits::published(),
             faults: Faults::none(),
             epoch: SystemTime::UNIX_EPOCH + DEFAULT_EPOCH,
+            notice: Notice::default(),
         }
     }
 
@@ -148,6 +151,7 @@ pub struct SimBuilder {
     limits: Limits,
     faults: Faults,
     epoch: SystemTime,
+    notice: Notice,
 }
 
 impl SimBuilder {
@@ -176,6 +180,12 @@ impl SimBuilder {
         self
     }
 
+    /// Attaches `Stripe-Notice` with this text to every `every`th answer of Stripe's.
+    pub fn notice(mut self, text: impl Into<String>, every: NonZeroU32) -> Self {
+        self.notice = Notice::new(text.into(), every);
+        self
+    }
+
     /// What Stripe's clock shows at the start; 2026-01-01 by default.
     pub fn epoch(mut self, epoch: SystemTime) -> Self {
         self.epoch = epoch;
@@ -189,7 +199,8 @@ impl SimBuilder {
         if accounts.is_empty() {
             accounts = vec!["sk_test_sim".to_owned(), "sk_live_sim".to_owned()];
         }
-        let engine = Engine::new(self.seed, accounts, self.limits, self.faults);
+        let mut engine = Engine::new(self.seed, accounts, self.limits, self.faults);
+        engine.notice = self.notice;
         Sim { shared: Arc::new(Shared::new(engine, Clock::starting_at(self.epoch))) }
     }
 }

@@ -107,4 +107,12 @@ impl Route {
             Self::Act(Action::Ping, _) => "v2.core.event_destinations.ping",
         }
     }
+
+    /// The id of the object that a request changes.
+    pub(crate) fn changed(&self) -> Option<&str> {
+        match self {
+            Self::Update(_, id) | Self::Delete(_, id) | Self::Act(_, id) => Some(id),
+            Self::Create(_) | Self::Retrieve(..) | Self::List(_) => None,
+        }
+    }
 }

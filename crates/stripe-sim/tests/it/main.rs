@@ -5,6 +5,7 @@ mod client;
 mod faults;
 mod keys;
 mod limits;
+mod locks;
 mod payments;
 mod tcp;
 mod v2;
