@@ -23,9 +23,12 @@ use crate::chance::Draws;
 /// | `StoredServerError` | yes | as `executed` says | a 500; v1 stores it under the key and replays it, v2 executes the rest when the key comes again |
 /// | `NoFunds` | yes | never | a 402; v1 stores it, v2 executes again when the key comes again |
 ///
+/// | `RefusedStream` | no | never | `REFUSED_STREAM` on HTTP/2, the connection goes on |
+/// | `GoAway` | no | never | `GOAWAY` on HTTP/2 for this stream and all later ones |
+///
 /// "Executed" means handled as ever: limiters, API key and idempotency key still have their say.
 ///
-/// `F0` and `F1` need to know the order before the body is touched, so name it in the head of the request
+/// `F0`, `F1`, `RefusedStream` and `GoAway` need to know the order before the body is touched, so name it in the head of the request
 /// (`X-Sim-Order`, or the query). If the order stands in the body alone, the body has been read by the time the fault is
 /// known, and [`SimError::body_pulled`](crate::SimError::body_pulled) says so. Over TCP a connection that carries a
 /// request was by then accepted: there `F0` resets it without reading the body.
@@ -67,6 +70,11 @@ pub enum Fault {
         /// [`Sim::settle`](crate::Sim::settle).
         executed: bool,
     },
+    /// The server refuses the stream before it looks at it. HTTP/1.1 has no such thing: there the connection is reset.
+    RefusedStream,
+    /// The server says goodbye before it looks at the stream. Where a later stream of the connection was looked at already,
+    /// only this one is refused; on HTTP/1.1 the connection is reset.
+    GoAway,
     /// The execution fails for lack of money. It takes effect only if the request gets as far as executing.
     NoFunds,
 }
@@ -85,6 +93,8 @@ impl Fault {
             Self::F5 { .. } => FaultKind::F5,
             Self::Slow { .. } => FaultKind::Slow,
             Self::StoredServerError { .. } => FaultKind::StoredServerError,
+            Self::RefusedStream => FaultKind::RefusedStream,
+            Self::GoAway => FaultKind::GoAway,
             Self::NoFunds => FaultKind::NoFunds,
         }
     }
@@ -104,12 +114,14 @@ pub enum FaultKind {
     F5,
     Slow,
     StoredServerError,
+    RefusedStream,
+    GoAway,
     NoFunds,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::F0,
         Self::F1,
         Self::F2,
@@ -119,6 +131,8 @@ impl FaultKind {
         Self::F5,
         Self::Slow,
         Self::StoredServerError,
+        Self::RefusedStream,
+        Self::GoAway,
         Self::NoFunds,
     ];
 }
@@ -231,6 +245,8 @@ impl Faults {
             FaultKind::F5 => Fault::F5 { delay: draws.within(&self.late) },
             FaultKind::Slow => Fault::Slow { delay: draws.within(&self.slow) },
             FaultKind::StoredServerError => Fault::StoredServerError { executed: draws.below(2) == 1 },
+            FaultKind::RefusedStream => Fault::RefusedStream,
+            FaultKind::GoAway => Fault::GoAway,
             FaultKind::NoFunds => Fault::NoFunds,
         })
     }

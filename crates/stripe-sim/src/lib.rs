@@ -97,7 +97,10 @@ mod service;
 mod shared;
 mod shelf;
 mod sim;
+#[cfg(feature = "tls")]
+mod tls;
 mod v2;
+mod wire;
 mod world;
 
 pub use body::SimBody;

@@ -107,6 +107,9 @@ where
     let early = head.order(!pull.is_empty()).map(|order| sim.step(&visit, &order));
     match early {
         Some(Step::Fault(Fault::F0)) => return Err(SimError::connect(false)),
+        Some(Step::Fault(fault @ (Fault::RefusedStream | Fault::GoAway))) => {
+            return Err(SimError::refused(fault, false));
+        }
         Some(Step::Fault(fault @ Fault::F1 { pulled })) => {
             // However the client's body behaves, the connection dies here.
             let _ = timeout(sim.patience(), pull.take(pulled)).await;
@@ -147,6 +150,7 @@ where
     match fault {
         Fault::F0 => Err(SimError::connect(body_pulled)),
         Fault::F1 { .. } | Fault::F2 => Err(SimError::reset(fault, body_pulled)),
+        Fault::RefusedStream | Fault::GoAway => Err(SimError::refused(fault, body_pulled)),
         Fault::F3 => {
             sim.handle(&visit, &request, Course::Smooth);
             Err(SimError::reset(fault, body_pulled))

@@ -3,6 +3,7 @@
 mod api;
 mod client;
 mod faults;
+mod h2;
 mod keys;
 mod limits;
 mod locks;
