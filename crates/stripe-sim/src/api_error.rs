@@ -185,6 +185,12 @@ impl ApiError {
             .param(name)
     }
 
+    pub(crate) fn unknown_parameter(name: &str) -> Self {
+        Self::invalid(StatusCode::BAD_REQUEST, format!("this endpoint takes no parameter {name}"))
+            .code("parameter_unknown")
+            .param(name)
+    }
+
     pub(crate) fn empty_parameter(name: &str) -> Self {
         Self::invalid(StatusCode::BAD_REQUEST, format!("the parameter {name} must not be empty"))
             .code("parameter_invalid_empty")

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -32,7 +32,7 @@ use crate::{
     request::{Api, Head, Received, is_live},
     route::Route,
     script::Step,
-    v2,
+    strict, v2,
     world::World,
 };
 
@@ -54,6 +54,8 @@ pub(crate) struct Engine {
     /// The objects that requests in execution are changing.
     pub(crate) locks: BTreeSet<(Scope, String)>,
     pub(crate) notice: Notice,
+    /// Whether unknown parameters are refused.
+    pub(crate) strict: bool,
 }
 
 /// A request that arrived: its place in the log, and its id.
@@ -87,6 +89,7 @@ impl Engine {
             grants: Grants::default(),
             locks: BTreeSet::new(),
             notice: Notice::default(),
+            strict: false,
         }
     }
 
@@ -97,14 +100,15 @@ impl Engine {
         Visit { number: self.log.len() - 1, request_id }
     }
 
-    /// Decides which step a request of `order` takes.
-    pub(crate) fn step(&mut self, visit: &Visit, order: &str) -> Step {
-        let step = self.plan.next(order);
+    /// Decides which step a request of `order` takes, and how long it takes if it passes.
+    pub(crate) fn step(&mut self, visit: &Visit, head: &Head, order: &str, now: Instant) -> (Step, Duration) {
+        let operation = operation(head, Route::find(&head.method, &head.path).as_ref());
+        let (step, latency) = self.plan.next(order, operation, now);
         self.note(visit, |exchange| {
             order.clone_into(&mut exchange.order);
             exchange.step = step.clone();
         });
-        step
+        (step, latency)
     }
 
     /// Notes what was read of the body.
@@ -155,11 +159,7 @@ impl Engine {
         let ask = Ask {
             credential: head.credential.as_deref().unwrap_or_default(),
             live: head.live(),
-            endpoint: match (&route, oauth) {
-                (Some(route), _) => route.name(),
-                (None, Some(endpoint)) => endpoint.name(),
-                (None, None) => "other",
-            },
+            endpoint: operation(head, route.as_ref()),
             search: route.as_ref().is_some_and(Route::is_search),
             intent: route.as_ref().and_then(Route::updated_intent),
         };
@@ -204,6 +204,9 @@ impl Engine {
             Expansions::read(if head.method == Method::POST { &request.form } else { &head.query })
                 .map_err(refuse)?
         };
+        if self.strict {
+            strict::check(&route, request).map_err(refuse)?;
+        }
         let locked = route.locked(&request.form).map(str::to_owned);
         let command = Command::read(route, request).map_err(refuse)?;
         let lock = locked.map(|object| (scope.clone(), object));
@@ -305,6 +308,12 @@ impl Engine {
             write(exchange);
         }
     }
+}
+
+/// The name of what a request is for.
+fn operation(head: &Head, route: Option<&Route>) -> &'static str {
+    let oauth = || Endpoint::find(head.method.as_str(), &head.path).map(Endpoint::name);
+    route.map(Route::name).or_else(oauth).unwrap_or("other")
 }
 
 /// An answer out of the key store.

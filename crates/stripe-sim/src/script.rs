@@ -72,6 +72,11 @@ impl Canned {
         Self::error(&error).header(SHOULD_RETRY, "false")
     }
 
+    /// A 500 of Stripe's that is stored nowhere, and says nothing of what happened.
+    pub fn server_error() -> Self {
+        Self::error(&ApiError::broken())
+    }
+
     /// The 401 of an API key that is not known.
     pub fn unauthorized() -> Self {
         Self::error(&ApiError::unauthorized())

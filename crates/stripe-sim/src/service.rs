@@ -104,17 +104,17 @@ where
     let visit = sim.arrive(&head);
 
     // Faults that spare the body can do so only if the head alone says which order it is.
-    let early = head.order(!pull.is_empty()).map(|order| sim.step(&visit, &order));
-    match early {
+    let early = head.order(!pull.is_empty()).map(|order| sim.step(&visit, &head, &order));
+    match early.as_ref().map(|(step, _)| step) {
         Some(Step::Fault(Fault::F0)) => return Err(SimError::connect(false)),
         Some(Step::Fault(fault @ (Fault::RefusedStream | Fault::GoAway))) => {
-            return Err(SimError::refused(fault, false));
+            return Err(SimError::refused(*fault, false));
         }
         Some(Step::Fault(fault @ Fault::F1 { pulled })) => {
             // However the client's body behaves, the connection dies here.
-            let _ = timeout(sim.patience(), pull.take(pulled)).await;
+            let _ = timeout(sim.patience(), pull.take(*pulled)).await;
             sim.read(&visit, pull.taken());
-            return Err(SimError::reset(fault, pull.frames() > 0));
+            return Err(SimError::reset(*fault, pull.frames() > 0));
         }
         _ => {}
     }
@@ -138,8 +138,9 @@ where
     }
 
     let request = Received::new(head, &body);
-    let step = early.unwrap_or_else(|| sim.step(&visit, &request.order));
+    let (step, latency) = early.unwrap_or_else(|| sim.step(&visit, &request.head, &request.order));
     let fault = match step {
+        Step::Pass if latency > Duration::ZERO => Fault::Slow { delay: latency },
         Step::Pass => {
             let answer = sim.handle(&visit, &request, Course::Smooth);
             return Ok(sim.deliver(&visit, answer, SimBody::whole));

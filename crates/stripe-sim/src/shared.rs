@@ -74,8 +74,8 @@ impl Shared {
         self.engine.with(|engine| engine.arrive(head, tick()))
     }
 
-    pub(crate) fn step(&self, visit: &Visit, order: &str) -> Step {
-        self.engine.with(|engine| engine.step(visit, order))
+    pub(crate) fn step(&self, visit: &Visit, head: &Head, order: &str) -> (Step, Duration) {
+        self.engine.with(|engine| engine.step(visit, head, order, tick()))
     }
 
     pub(crate) fn read(&self, visit: &Visit, body: Bytes) {

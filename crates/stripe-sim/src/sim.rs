@@ -8,13 +8,15 @@ use std::{
 };
 
 use crate::{
-    clock::{Clock, DEFAULT_EPOCH},
+    clock::{Clock, DEFAULT_EPOCH, tick},
     engine::Engine,
     faults::Faults,
+    latency::Latency,
     ledger::Ledger,
     limits::Limits,
     log::Exchange,
     notice::Notice,
+    scenario::Scenario,
     script::Step,
     service::SimService,
     shared::Shared,
@@ -45,6 +47,9 @@ impl Sim {
             faults: Faults::none(),
             epoch: SystemTime::UNIX_EPOCH + DEFAULT_EPOCH,
             notice: Notice::default(),
+            latency: Latency::none(),
+            scenario: None,
+            strict: false,
         }
     }
 
@@ -69,6 +74,16 @@ impl Sim {
     /// Replaces the faults that are drawn for requests from now on.
     pub fn faults(&self, faults: Faults) {
         self.shared.engine.with(|engine| *engine.plan.faults() = faults);
+    }
+
+    /// Replaces how long answers take.
+    pub fn latency(&self, latency: Latency) {
+        self.shared.engine.with(|engine| engine.plan.latency = latency);
+    }
+
+    /// Plays a scenario from now on, in place of the one that is playing. It follows tokio's time, not Stripe's clock.
+    pub fn play(&self, scenario: Scenario) {
+        self.shared.engine.with(|engine| engine.plan.play(scenario, tick()));
     }
 
     /// Replaces the limits. What was used of the old ones stays used.
@@ -152,6 +167,9 @@ pub struct SimBuilder {
     faults: Faults,
     epoch: SystemTime,
     notice: Notice,
+    latency: Latency,
+    scenario: Option<Scenario>,
+    strict: bool,
 }
 
 impl SimBuilder {
@@ -180,6 +198,24 @@ impl SimBuilder {
         self
     }
 
+    /// How long answers take; no time by default.
+    pub fn latency(mut self, latency: Latency) -> Self {
+        self.latency = latency;
+        self
+    }
+
+    /// Plays this scenario from the start.
+    pub fn scenario(mut self, scenario: Scenario) -> Self {
+        self.scenario = Some(scenario);
+        self
+    }
+
+    /// Refuses parameters of v1 that Stripe does not take, instead of ignoring them.
+    pub fn strict_parameters(mut self, strict: bool) -> Self {
+        self.strict = strict;
+        self
+    }
+
     /// Attaches `Stripe-Notice` with this text to every `every`th answer of Stripe's.
     pub fn notice(mut self, text: impl Into<String>, every: NonZeroU32) -> Self {
         self.notice = Notice::new(text.into(), every);
@@ -201,6 +237,11 @@ impl SimBuilder {
         }
         let mut engine = Engine::new(self.seed, accounts, self.limits, self.faults);
         engine.notice = self.notice;
+        engine.strict = self.strict;
+        engine.plan.latency = self.latency;
+        if let Some(scenario) = self.scenario {
+            engine.plan.play(scenario, tick());
+        }
         Sim { shared: Arc::new(Shared::new(engine, Clock::starting_at(self.epoch))) }
     }
 }

@@ -10,3 +10,4 @@ mod locks;
 mod payments;
 mod tcp;
 mod v2;
+mod weather;
