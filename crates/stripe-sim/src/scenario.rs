@@ -94,6 +94,12 @@ impl Scenario {
         self
     }
 
+    /// All phases of `other` come after these.
+    pub fn followed_by(mut self, other: Self) -> Self {
+        self.phases.extend(other.phases);
+        self
+    }
+
     /// Stripe cannot be reached.
     pub fn outage(lasts: Duration) -> Self {
         Self::new().then(down(lasts))

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Version};
+use http::{Request, Response, Version};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -30,6 +30,8 @@ use tokio::{
 use tower::Service;
 
 use crate::{
+    body::SimBody,
+    control,
     error::SimErrorKind,
     faults::Fault,
     sim::Sim,
@@ -46,6 +48,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 ///
 /// A fault that loses the connection resets it on HTTP/1.1, and resets the stream on HTTP/2, where the other streams go
 /// on. See [`Fault`](crate::Fault) for what cannot be injected over TCP.
+///
+/// Clients on the same machine find the simulator itself under `/_sim/`: `ledger`, `log`, `clock`, `settle`, `faults`,
+/// `script`, `scenario` and `authenticate`, as JSON. The crate's README tells what they take.
 pub struct Server {
     addr: SocketAddr,
     accepted: Arc<AtomicU64>,
@@ -159,10 +164,11 @@ async fn accept(
             _ = &mut stopped => break,
             Some(_) = connections.join_next() => {}
             accepting = listener.accept() => match accepting {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     accepted.fetch_add(1, Ordering::SeqCst);
                     sim.shared.connections.fetch_add(1, Ordering::SeqCst);
-                    connections.spawn(secure(stream, sim.clone(), security.clone(), graceful.watcher()));
+                    let handler = Handler { sim: sim.clone(), signals: Signals::new(), local: peer.ip().is_loopback() };
+                    connections.spawn(secure(stream, handler, security.clone(), graceful.watcher()));
                 }
                 // Out of descriptors, most likely: it gets better when a connection ends, not at once.
                 Err(_) => sleep(ACCEPT_PAUSE).await,
@@ -173,50 +179,36 @@ async fn accept(
     let _ = timeout(DRAIN, graceful.shutdown()).await;
 }
 
-async fn secure(stream: TcpStream, sim: Sim, security: Security, watcher: Watcher) {
+async fn secure(stream: TcpStream, handler: Handler, security: Security, watcher: Watcher) {
     // Small answers are not to wait for an acknowledgement. A stream that refuses the option works all the same.
     let _ = stream.set_nodelay(true);
-    let signals = Signals::new();
-    let stream = Resettable::new(stream, Arc::clone(&signals));
+    let stream = Resettable::new(stream, Arc::clone(&handler.signals));
     match security {
-        Security::None => serve(stream, sim, signals, watcher).await,
+        Security::None => serve(stream, handler, watcher).await,
         #[cfg(feature = "tls")]
         Security::Tls(acceptor) => {
             // A client that fails the handshake is told so by it, and is nobody's concern here.
             if let Ok(stream) = acceptor.accept(stream).await {
-                serve(stream, sim, signals, watcher).await;
+                serve(stream, handler, watcher).await;
             }
         }
     }
 }
 
-async fn serve<T>(stream: T, sim: Sim, signals: Arc<Signals>, watcher: Watcher)
+async fn serve<T>(stream: T, handler: Handler, watcher: Watcher)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let stream = Slipping::new(stream, Arc::clone(&signals));
+    let stream = Slipping::new(stream, Arc::clone(&handler.signals));
     let service = service_fn(move |request: Request<Incoming>| {
-        let signals = Arc::clone(&signals);
-        let h1 = request.version() < Version::HTTP_2;
-        let number = signals.next_stream();
         // After a GOAWAY the client takes every later stream for refused, so it has to be.
-        let response = number.map(|number| (number, sim.service().call(request)));
+        let number = handler.signals.next_stream();
+        let handler = handler.clone();
         async move {
-            let Some((number, response)) = response else {
-                return Err(Lost::refused());
-            };
-            response.await.map_err(|error| {
-                if h1 {
-                    signals.lose();
-                }
-                if error.kind() != SimErrorKind::Refused {
-                    return Lost { reason: None };
-                }
-                if error.fault() == Fault::GoAway {
-                    signals.go_away_before(number);
-                }
-                Lost::refused()
-            })
+            match number {
+                Some(number) => handler.handle(request, number).await,
+                None => Err(Lost::refused()),
+            }
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -225,6 +217,36 @@ where
     let serving = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     // A connection that was lost on purpose ends in an error, and so does one whose client went away.
     let _ = watcher.watch(serving).await;
+}
+
+/// What handles the requests of one connection.
+#[derive(Clone)]
+struct Handler {
+    sim: Sim,
+    signals: Arc<Signals>,
+    /// The client is on the same machine.
+    local: bool,
+}
+
+impl Handler {
+    async fn handle(self, request: Request<Incoming>, number: u32) -> Result<Response<SimBody>, Lost> {
+        if self.local && request.uri().path().starts_with(control::PATH) {
+            return Ok(control::handle(&self.sim, request).await);
+        }
+        let h1 = request.version() < Version::HTTP_2;
+        self.sim.service().call(request).await.map_err(|error| {
+            if h1 {
+                self.signals.lose();
+            }
+            if error.kind() != SimErrorKind::Refused {
+                return Lost { reason: None };
+            }
+            if error.fault() == Fault::GoAway {
+                self.signals.go_away_before(number);
+            }
+            Lost::refused()
+        })
+    }
 }
 
 /// Why a request gets no response. hyper looks for the reason to reset a stream with among the sources.

@@ -7,6 +7,8 @@ use std::{
     time::SystemTime,
 };
 
+use serde_json::Value;
+
 use crate::{
     clock::{Clock, DEFAULT_EPOCH, tick},
     engine::Engine,
@@ -19,6 +21,7 @@ use crate::{
     scenario::Scenario,
     script::Step,
     service::SimService,
+    settings::{self, SettingsError},
     shared::Shared,
 };
 
@@ -50,6 +53,7 @@ impl Sim {
             latency: Latency::none(),
             scenario: None,
             strict: false,
+            scripts: Vec::new(),
         }
     }
 
@@ -170,6 +174,7 @@ pub struct SimBuilder {
     latency: Latency,
     scenario: Option<Scenario>,
     strict: bool,
+    scripts: Vec<(String, Vec<Step>)>,
 }
 
 impl SimBuilder {
@@ -202,6 +207,21 @@ impl SimBuilder {
     pub fn latency(mut self, latency: Latency) -> Self {
         self.latency = latency;
         self
+    }
+
+    /// Scripts the requests of `order`, as [`Sim::script`] does.
+    pub fn script(mut self, order: impl Into<String>, steps: impl IntoIterator<Item = Step>) -> Self {
+        self.scripts.push((order.into(), steps.into_iter().collect()));
+        self
+    }
+
+    /// Sets everything that a scenario file may say; the crate's README lists it.
+    ///
+    /// # Errors
+    ///
+    /// If something in it is unknown, missing, or not what it should be.
+    pub fn settings(self, settings: &Value) -> Result<Self, SettingsError> {
+        settings::apply(self, settings)
     }
 
     /// Plays this scenario from the start.
@@ -238,6 +258,9 @@ impl SimBuilder {
         let mut engine = Engine::new(self.seed, accounts, self.limits, self.faults);
         engine.notice = self.notice;
         engine.strict = self.strict;
+        for (order, steps) in self.scripts {
+            engine.plan.script(&order, steps);
+        }
         engine.plan.latency = self.latency;
         if let Some(scenario) = self.scenario {
             engine.plan.play(scenario, tick());

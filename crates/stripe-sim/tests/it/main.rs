@@ -2,6 +2,7 @@
 
 mod api;
 mod client;
+mod control;
 mod faults;
 mod h2;
 mod keys;
