@@ -12,9 +12,10 @@ use crate::{
     body::SimBody,
     clock::unix_seconds,
     faults::Faults,
+    fields::{Fields, SettingsError},
     log::Exchange,
     pull::Pull,
-    settings::{self, Fields, SettingsError},
+    settings,
     sim::Sim,
 };
 

@@ -201,6 +201,15 @@ mod tests {
         std::fs::remove_dir_all(&folder).expect("it is ours");
     }
 
+    #[tokio::test]
+    async fn the_scenario_of_the_readme_is_taken() {
+        let readme = include_str!("../README.md");
+        let (_, rest) = readme.split_once("```toml\n").expect("it has an example");
+        let (example, _) = rest.split_once("```").expect("which ends");
+        let settings: Value = toml::from_str(example).expect("it is TOML");
+        let _ = Sim::builder().settings(&settings).expect("all of it is known");
+    }
+
     #[test]
     fn what_is_wrong_is_named_with_its_rule_and_exits_with_2() {
         for (arguments, parts) in [

@@ -1,12 +1,13 @@
 //! Settings as JSON: what a scenario file and the control endpoints take. An unknown field is an error, not a shrug.
 
-use std::{error::Error, fmt, num::NonZeroU32, ops::RangeInclusive, time::Duration};
+use std::num::NonZeroU32;
 
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     faults::{Fault, FaultKind, Faults},
+    fields::{Fields, Read, SettingsError},
     latency::{Latency, Profile},
     limits::{Limits, Reason},
     scenario::{Phase, Scenario},
@@ -14,144 +15,17 @@ use crate::{
     sim::SimBuilder,
 };
 
-/// What is wrong with settings, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SettingsError(String);
-
-impl fmt::Display for SettingsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Error for SettingsError {}
-
-type Read<T> = Result<T, SettingsError>;
-
-/// The fields of an object, of which each has to be asked for before the end.
-pub(crate) struct Fields {
-    at: String,
-    left: Map<String, Value>,
-}
-
-impl Fields {
-    pub(crate) fn of(value: &Value, at: &str) -> Read<Self> {
-        match value {
-            Value::Object(fields) => Ok(Self { at: at.to_owned(), left: fields.clone() }),
-            _ => Err(SettingsError(format!("{at} must be an object"))),
-        }
-    }
-
-    fn wrong<T>(&self, name: &str, rule: &str) -> Read<T> {
-        Err(SettingsError(format!("{}.{name} must be {rule}", self.at)))
-    }
-
-    fn take(&mut self, name: &str) -> Option<Value> {
-        self.left.remove(name)
-    }
-
-    fn number(&mut self, name: &str) -> Read<Option<f64>> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(value) => match value.as_f64() {
-                Some(number) => Ok(Some(number)),
-                None => self.wrong(name, "a number"),
-            },
-        }
-    }
-
-    fn count(&mut self, name: &str) -> Read<Option<u32>> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(value) => match value.as_u64().and_then(|count| u32::try_from(count).ok()) {
-                Some(count) => Ok(Some(count)),
-                None => self.wrong(name, "a whole number"),
-            },
-        }
-    }
-
-    pub(crate) fn text(&mut self, name: &str) -> Read<Option<String>> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => self.wrong(name, "a string"),
-        }
-    }
-
-    pub(crate) fn flag(&mut self, name: &str) -> Read<bool> {
-        match self.take(name) {
-            None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(flag),
-            Some(_) => self.wrong(name, "true or false"),
-        }
-    }
-
-    /// A duration in milliseconds.
-    pub(crate) fn time(&mut self, name: &str) -> Read<Option<Duration>> {
-        match self.number(name)?.map(|ms| Duration::try_from_secs_f64(ms / 1000.0)) {
-            None => Ok(None),
-            Some(Ok(time)) => Ok(Some(time)),
-            Some(Err(_)) => self.wrong(name, "milliseconds"),
-        }
-    }
-
-    fn times(&mut self, name: &str) -> Read<Option<RangeInclusive<Duration>>> {
-        let Some(value) = self.take(name) else {
-            return Ok(None);
-        };
-        let bounds: Option<Vec<_>> = value.as_array().and_then(|all| all.iter().map(Value::as_u64).collect());
-        match bounds.as_deref() {
-            Some([from, to]) if from <= to => {
-                Ok(Some(Duration::from_millis(*from)..=Duration::from_millis(*to)))
-            }
-            _ => self.wrong(name, "two numbers of milliseconds, the smaller one first"),
-        }
-    }
-
-    fn object<T>(&mut self, name: &str, read: impl FnOnce(&Value, &str) -> Read<T>) -> Read<Option<T>> {
-        let at = format!("{}.{name}", self.at);
-        self.take(name).map(|value| read(&value, &at)).transpose()
-    }
-
-    pub(crate) fn list<T>(
-        &mut self,
-        name: &str,
-        read: impl Fn(&Value, &str) -> Read<T>,
-    ) -> Read<Option<Vec<T>>> {
-        let at = format!("{}.{name}", self.at);
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::Array(all)) => {
-                let all = all.iter().enumerate().map(|(nth, value)| read(value, &format!("{at}[{nth}]")));
-                Ok(Some(all.collect::<Read<_>>()?))
-            }
-            Some(_) => self.wrong(name, "an array"),
-        }
-    }
-
-    pub(crate) fn need<T>(&self, name: &str, found: Option<T>) -> Read<T> {
-        found.ok_or_else(|| SettingsError(format!("{}.{name} is missing", self.at)))
-    }
-
-    pub(crate) fn end(self) -> Read<()> {
-        match self.left.keys().next() {
-            None => Ok(()),
-            Some(name) => Err(SettingsError(format!("{}.{name} is not known", self.at))),
-        }
-    }
-}
-
 pub(crate) fn faults(value: &Value, at: &str) -> Read<Faults> {
     let mut fields = Fields::of(value, at)?;
     let mut faults = Faults::probability(fields.number("probability")?.unwrap_or(0.0));
     if let Some(name) = fields.text("only")? {
         faults = faults.only(kind(&name, at)?);
     }
-    if let Some(Value::Object(weights)) = fields.take("weights") {
-        for (name, weight) in weights {
-            let weight = weight.as_u64().and_then(|weight| u32::try_from(weight).ok());
-            faults = faults.weight(kind(&name, at)?, fields.need("weights", weight)?);
-        }
+    for (name, weight) in fields.table("weights")? {
+        let Some(weight) = weight.as_u64().and_then(|weight| u32::try_from(weight).ok()) else {
+            return fields.wrong("weights", "whole numbers by fault");
+        };
+        faults = faults.weight(kind(&name, at)?, weight);
     }
     if let Some(range) = fields.times("late_ms")? {
         faults = faults.late(range);
@@ -238,13 +112,11 @@ fn answer(value: &Value, at: &str) -> Read<Canned> {
             (None, false) => Canned::empty(status),
         }
     };
-    if let Some(Value::Object(headers)) = fields.take("headers") {
-        for (name, value) in headers {
-            let value = value.as_str().and_then(|value| HeaderValue::from_str(value).ok());
-            match (HeaderName::from_bytes(name.as_bytes()), value) {
-                (Ok(name), Some(value)) => canned = canned.header(name, value),
-                _ => return fields.wrong("headers", "names and values of headers"),
-            }
+    for (name, value) in fields.table("headers")? {
+        let value = value.as_str().and_then(|value| HeaderValue::from_str(value).ok());
+        match (HeaderName::from_bytes(name.as_bytes()), value) {
+            (Ok(name), Some(value)) => canned = canned.header(name, value),
+            _ => return fields.wrong("headers", "names and values of headers"),
         }
     }
     fields.end()?;
@@ -379,13 +251,11 @@ pub(crate) fn apply(mut builder: SimBuilder, value: &Value) -> Read<SimBuilder> 
         builder = builder.notice(notice, fields.need("notice_every", every)?);
     }
     builder = builder.strict_parameters(fields.flag("strict_parameters")?);
-    if let Some(Value::Object(orders)) = fields.take("scripts") {
-        for (order, steps) in orders {
-            let Value::Array(steps) = steps else { return fields.wrong("scripts", "arrays of steps") };
-            let at = format!("settings.scripts.{order}");
-            let steps: Vec<_> = steps.iter().map(|value| step(value, &at)).collect::<Read<_>>()?;
-            builder = builder.script(order, steps);
-        }
+    for (order, steps) in fields.table("scripts")? {
+        let Value::Array(steps) = steps else { return fields.wrong("scripts", "arrays of steps") };
+        let at = format!("settings.scripts.{order}");
+        let steps: Vec<_> = steps.iter().map(|value| step(value, &at)).collect::<Read<_>>()?;
+        builder = builder.script(order, steps);
     }
     fields.end()?;
     Ok(builder)
@@ -429,6 +299,8 @@ mod tests {
                 json!({ "phases": [{ "lasts_ms": 1, "answer": { "status": 1 } }] }),
                 "settings.phases[0].answer.status must be a status code",
             ),
+            (json!({ "faults": { "weights": 3 } }), "settings.faults.weights must be an object"),
+            (json!({ "scripts": [] }), "settings.scripts must be an object"),
             (json!({ "latency": { "all": {} } }), "settings.latency.all.median_ms is missing"),
             (json!({ "scripts": { "a": [{ "fault": "F5" }] } }), "settings.scripts.a.delay_ms is missing"),
         ] {

@@ -13,6 +13,7 @@ use crate::{
     clock::{Clock, DEFAULT_EPOCH, tick},
     engine::Engine,
     faults::Faults,
+    fields::SettingsError,
     latency::Latency,
     ledger::Ledger,
     limits::Limits,
@@ -21,7 +22,7 @@ use crate::{
     scenario::Scenario,
     script::Step,
     service::SimService,
-    settings::{self, SettingsError},
+    settings,
     shared::Shared,
 };
 
