@@ -119,10 +119,11 @@ pub(crate) fn by_name(payment_method: &str) -> Option<Verdict> {
         return declined(decline_code);
     }
     let card = payment_method.strip_prefix("pm_card_").or_else(|| payment_method.strip_prefix("tok_"))?;
-    // The networks' names stand before some of the declines, and did not always.
-    match card.strip_prefix("visa_").unwrap_or(card) {
+    // The network's name stands before some of the declines, and did not always.
+    let plain = card.strip_prefix("visa_").filter(|rest| rest.starts_with("chargeDeclined"));
+    match plain.unwrap_or(card) {
         "visa"
-        | "debit"
+        | "visa_debit"
         | "mastercard"
         | "mastercard_debit"
         | "mastercard_prepaid"
@@ -183,4 +184,30 @@ pub(crate) fn by_number(number: &str) -> Verdict {
         _ => declined("incorrect_number"),
     };
     verdict.unwrap_or(Verdict::Approved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_test_cards_have_names() {
+        for name in ["pm_card_visa", "tok_visa_debit", "pm_card_visa_chargeDeclined", "tok_chargeDeclined"] {
+            assert!(by_name(name).is_some(), "{name}");
+        }
+        for name in ["pm_card_debit", "pm_card_visa_amex", "pm_visa", "visa", "pm_sim_declined_", "pm_card_"]
+        {
+            assert_eq!(by_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_decline_code_stands_twice() {
+        for (at, (name, ..)) in DECLINES.into_iter().enumerate() {
+            assert_eq!(DECLINES.into_iter().position(|(other, ..)| other == name), Some(at));
+            assert!(
+                decline(name).is_some_and(|decline| decline.decline_code.unwrap_or(decline.code) == name)
+            );
+        }
+    }
 }
