@@ -47,6 +47,7 @@ impl TransportError for NetworkError {
         match self.0.kind() {
             SimErrorKind::Connect => Failure::not_sent(FailureKind::Tcp),
             SimErrorKind::Reset => Failure::unknown(FailureKind::Reset),
+            SimErrorKind::Refused => Failure::handed_back(FailureKind::StreamRefused),
         }
     }
 

@@ -299,7 +299,7 @@ async fn a_timeout_is_unknown_because_it_may_be_executed_yet() {
 async fn a_stored_500_is_looked_at_once_more_and_left_to_the_webhook() {
     for executed in [true, false] {
         let sim = sim();
-        sim.script("o", [Step::StoredServerError { executed }]);
+        sim.script("o", [Step::Fault(Fault::StoredServerError { executed })]);
         let response = transport(&sim).send(payment("o")).await.expect("stripe answered");
 
         assert_eq!(statuses(&sim, "o"), [Some(500), Some(500)]);

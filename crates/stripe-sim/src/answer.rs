@@ -12,6 +12,7 @@ pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempote
 pub(crate) const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 pub(crate) const ORIGINAL_REQUEST: HeaderName = HeaderName::from_static("original-request");
 pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("stripe-should-retry");
+pub(crate) const NOTICE: HeaderName = HeaderName::from_static("stripe-notice");
 pub(crate) const RATE_LIMITED_REASON: HeaderName = HeaderName::from_static("stripe-rate-limited-reason");
 
 /// What Stripe's API version is when the request names none.

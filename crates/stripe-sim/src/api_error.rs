@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::limits::Reason;
+use crate::{card::Decline, limits::Reason, request::Api};
 
 /// An error that is answered as `{"error": {…}}`.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ impl ApiError {
         Self::new(status, "invalid_request_error", message)
     }
 
-    fn code(self, code: &str) -> Self {
+    pub(crate) fn code(self, code: &str) -> Self {
         self.with("code", code)
     }
 
@@ -35,6 +35,37 @@ impl ApiError {
     /// With a field more.
     pub(crate) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(field.to_owned(), value.into());
+        self
+    }
+
+    /// The same error in the envelope of `api`. In v2 a type stands only where it says more than the status.
+    pub(crate) fn for_api(mut self, api: Api) -> Self {
+        if api == Api::V1 {
+            return self;
+        }
+        self.fields.remove("param");
+        let kind = match self.fields.remove("type") {
+            Some(Value::String(kind)) => kind,
+            _ => String::new(),
+        };
+        let known = self.fields.get("code").and_then(Value::as_str);
+        let (kind, code) = match (kind.as_str(), known, self.status.as_u16()) {
+            ("idempotency_error", ..) => (Some("idempotency_error"), "idempotency_error"),
+            (_, Some("rate_limit"), _) => (Some("rate_limit"), "account_rate_limit_exceeded"),
+            (kind @ ("cannot_proceed" | "insufficient_funds"), ..) => (Some(kind), kind),
+            (_, Some(code @ ("idempotency_key_in_use" | "lock_timeout")), _) => (None, code),
+            (.., 400) => (None, "invalid_fields"),
+            (.., 401) => (None, "unauthorized"),
+            (.., 404) => (None, "not_found"),
+            (.., 409) => (None, "conflict"),
+            (.., 413) => (None, "too_large"),
+            _ => (None, "internal_error"),
+        };
+        let code = Value::from(code);
+        if let Some(kind) = kind {
+            self.fields.insert("type".to_owned(), Value::from(kind));
+        }
+        self.fields.insert("code".to_owned(), code);
         self
     }
 
@@ -91,6 +122,11 @@ impl ApiError {
         )
     }
 
+    pub(crate) fn external_dependency() -> Self {
+        let message = "something outside of Stripe, which this request depends on, failed";
+        Self::new(StatusCode::FAILED_DEPENDENCY, "api_error", message)
+    }
+
     pub(crate) fn too_large(limit: usize) -> Self {
         let message = format!("the simulator takes bodies of at most {limit} bytes");
         Self::invalid(StatusCode::PAYLOAD_TOO_LARGE, message)
@@ -98,6 +134,33 @@ impl ApiError {
 
     pub(crate) fn not_a_form() -> Self {
         Self::invalid(StatusCode::BAD_REQUEST, "v1 takes form-encoded parameters, this body says it is JSON")
+    }
+
+    pub(crate) fn not_json() -> Self {
+        Self::invalid(StatusCode::BAD_REQUEST, "v2 takes parameters as a JSON object, this body is none")
+    }
+
+    pub(crate) fn cannot_proceed(why: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "cannot_proceed", why).code("cannot_proceed")
+    }
+
+    /// What a replay is told whose object is no more.
+    pub(crate) fn gone(what: &str, id: &str) -> Self {
+        let message =
+            format!("the request succeeded when it first came, but its {what} '{id}' is gone by now");
+        Self::invalid(StatusCode::NOT_FOUND, message)
+    }
+
+    /// The money for it is not there.
+    pub(crate) fn insufficient_funds(api: Api) -> Self {
+        if api == Api::V1 {
+            let error =
+                Self::declined("card_declined", "the card was declined: its account is short of money");
+            return error.with("decline_code", "insufficient_funds");
+        }
+        Self::new(StatusCode::PAYMENT_REQUIRED, "insufficient_funds", "the account is short of money")
+            .code("insufficient_funds")
+            .with("user_message", "there is not enough money for this")
     }
 
     pub(crate) fn no_such_route(method: &str, path: &str) -> Self {
@@ -122,6 +185,12 @@ impl ApiError {
             .param(name)
     }
 
+    pub(crate) fn unknown_parameter(name: &str) -> Self {
+        Self::invalid(StatusCode::BAD_REQUEST, format!("this endpoint takes no parameter {name}"))
+            .code("parameter_unknown")
+            .param(name)
+    }
+
     pub(crate) fn empty_parameter(name: &str) -> Self {
         Self::invalid(StatusCode::BAD_REQUEST, format!("the parameter {name} must not be empty"))
             .code("parameter_invalid_empty")
@@ -141,6 +210,29 @@ impl ApiError {
     pub(crate) fn unexpected_state(doing: &str, state: &str) -> Self {
         let message = format!("a payment intent that is in the state {state} cannot be {doing}");
         Self::invalid(StatusCode::BAD_REQUEST, message).code("payment_intent_unexpected_state")
+    }
+
+    pub(crate) fn card(decline: &Decline) -> Self {
+        let mut error = Self::declined(decline.code, decline.message);
+        for (field, value) in [
+            ("decline_code", decline.decline_code),
+            ("advice_code", decline.advice_code),
+            ("network_decline_code", decline.network_code),
+        ] {
+            if let Some(value) = value {
+                error = error.with(field, value);
+            }
+        }
+        error
+    }
+
+    pub(crate) fn authentication_failed() -> Self {
+        let message = "the customer failed to authenticate this payment";
+        Self::declined("payment_intent_authentication_failure", message)
+    }
+
+    pub(crate) fn not_refundable(code: &str, message: &str) -> Self {
+        Self::invalid(StatusCode::BAD_REQUEST, message).code(code)
     }
 
     pub(crate) fn declined(code: &str, message: &str) -> Self {

@@ -12,6 +12,7 @@ use crate::{
     page::{Page, Search},
     request::Received,
     route::Route,
+    v2,
 };
 
 /// A well-formed request.
@@ -25,9 +26,21 @@ pub(crate) enum Command {
     CreateIntent(NewIntent),
     RetrieveIntent(String),
     UpdateIntent(String, IntentFields),
-    ConfirmIntent(String, Option<Method>),
-    ListIntents(Page, Option<String>),
+    ConfirmIntent(String, Confirmation),
+    CaptureIntent(String, Option<u64>),
+    CancelIntent(String, Option<String>),
+    ListIntents(Page, Filter),
     SearchIntents(Search),
+    SearchCustomers(Search),
+    RetrieveCharge(String),
+    ListCharges(Page, Filter),
+    SearchCharges(Search),
+    CreateRefund(NewRefund),
+    RetrieveRefund(String),
+    ListRefunds(Page, Filter),
+    RetrieveEvent(String),
+    ListEvents(Page, Option<String>),
+    V2(v2::Command),
 }
 
 /// The fields of a customer that a request sets. An empty value unsets one.
@@ -52,7 +65,37 @@ pub(crate) struct NewIntent {
     pub(crate) customer: Option<String>,
     pub(crate) method: Option<Method>,
     pub(crate) confirm: bool,
+    pub(crate) manual_capture: bool,
+    pub(crate) off_session: bool,
+    pub(crate) return_url: Option<String>,
     pub(crate) fields: IntentFields,
+}
+
+/// How a payment intent is confirmed.
+#[derive(Clone, Debug)]
+pub(crate) struct Confirmation {
+    pub(crate) method: Option<Method>,
+    /// The customer is not there to authenticate.
+    pub(crate) off_session: bool,
+    pub(crate) return_url: Option<String>,
+}
+
+/// A refund to be.
+#[derive(Clone, Debug)]
+pub(crate) struct NewRefund {
+    pub(crate) charge: Option<String>,
+    pub(crate) intent: Option<String>,
+    pub(crate) amount: Option<u64>,
+    pub(crate) reason: Option<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// What the objects of a list have to belong to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    customer: Option<String>,
+    intent: Option<String>,
+    charge: Option<String>,
 }
 
 /// What is to be charged.
@@ -80,11 +123,21 @@ impl Command {
             Route::CreateIntent => Self::CreateIntent(NewIntent::read(form)?),
             Route::RetrieveIntent(id) => Self::RetrieveIntent(id),
             Route::UpdateIntent(id) => Self::UpdateIntent(id, IntentFields::read(form)),
-            Route::ConfirmIntent(id) => Self::ConfirmIntent(id, Method::read(form)?),
-            Route::ListIntents => {
-                Self::ListIntents(Page::read(query)?, query.get("customer").map(str::to_owned))
-            }
+            Route::ConfirmIntent(id) => Self::ConfirmIntent(id, Confirmation::read(form)?),
+            Route::CaptureIntent(id) => Self::CaptureIntent(id, amount(form, "amount_to_capture")?),
+            Route::CancelIntent(id) => Self::CancelIntent(id, text(form, "cancellation_reason")),
+            Route::ListIntents => Self::ListIntents(Page::read(query)?, Filter::read(query)),
             Route::SearchIntents => Self::SearchIntents(Search::read(query)?),
+            Route::SearchCustomers => Self::SearchCustomers(Search::read(query)?),
+            Route::RetrieveCharge(id) => Self::RetrieveCharge(id),
+            Route::ListCharges => Self::ListCharges(Page::read(query)?, Filter::read(query)),
+            Route::SearchCharges => Self::SearchCharges(Search::read(query)?),
+            Route::CreateRefund => Self::CreateRefund(NewRefund::read(form)?),
+            Route::RetrieveRefund(id) => Self::RetrieveRefund(id),
+            Route::ListRefunds => Self::ListRefunds(Page::read(query)?, Filter::read(query)),
+            Route::RetrieveEvent(id) => Self::RetrieveEvent(id),
+            Route::ListEvents => Self::ListEvents(Page::read(query)?, text(query, "type")),
+            Route::V2(route) => Self::V2(v2::Command::read(route, query, request.json.as_ref())?),
         })
     }
 }
@@ -104,27 +157,69 @@ impl IntentFields {
 
 impl NewIntent {
     fn read(form: &Form) -> Result<Self, ApiError> {
-        let amount = match required(form, "amount")?.parse() {
-            Ok(amount @ 1..=99_999_999) => amount,
-            _ => {
-                return Err(ApiError::not_an_integer("amount", "an integer from 1 to 99999999"));
-            }
-        };
+        required(form, "amount")?;
+        let amount = amount(form, "amount")?.unwrap_or_default();
         let currency = required(form, "currency")?.to_ascii_lowercase();
         if currency.len() != 3 || !currency.bytes().all(|letter| letter.is_ascii_lowercase()) {
             return Err(ApiError::bad_parameter("currency", "a code of three letters"));
         }
-        let confirm = match form.get("confirm") {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err(ApiError::bad_parameter("confirm", "true or false")),
-        };
+        let confirm = flag(form, "confirm")?;
         let method = Method::read(form)?;
         if confirm && method.is_none() {
             return Err(ApiError::missing_parameter("payment_method"));
         }
-        let customer = form.get("customer").map(str::to_owned);
-        Ok(Self { amount, currency, customer, method, confirm, fields: IntentFields::read(form) })
+        let manual_capture = match form.get("capture_method") {
+            None | Some("automatic" | "automatic_async") => false,
+            Some("manual") => true,
+            Some(_) => {
+                return Err(ApiError::bad_parameter(
+                    "capture_method",
+                    "automatic, automatic_async or manual",
+                ));
+            }
+        };
+        Ok(Self {
+            amount,
+            currency,
+            customer: text(form, "customer"),
+            method,
+            confirm,
+            manual_capture,
+            off_session: flag(form, "off_session")?,
+            return_url: text(form, "return_url"),
+            fields: IntentFields::read(form),
+        })
+    }
+}
+
+impl Confirmation {
+    fn read(form: &Form) -> Result<Self, ApiError> {
+        let (method, off_session) = (Method::read(form)?, flag(form, "off_session")?);
+        Ok(Self { method, off_session, return_url: text(form, "return_url") })
+    }
+}
+
+impl NewRefund {
+    fn read(form: &Form) -> Result<Self, ApiError> {
+        let (charge, intent) = (text(form, "charge"), text(form, "payment_intent"));
+        if charge.is_none() && intent.is_none() {
+            return Err(ApiError::missing_parameter("payment_intent"));
+        }
+        let (amount, reason) = (amount(form, "amount")?, text(form, "reason"));
+        Ok(Self { charge, intent, amount, reason, metadata: metadata(form) })
+    }
+}
+
+impl Filter {
+    fn read(query: &Form) -> Self {
+        let (customer, intent) = (text(query, "customer"), text(query, "payment_intent"));
+        Self { customer, intent, charge: text(query, "charge") }
+    }
+
+    /// Whether an object that belongs to these is wanted.
+    pub(crate) fn wants(&self, customer: Option<&str>, intent: Option<&str>, charge: Option<&str>) -> bool {
+        let fits = |wanted: &Option<String>, is: Option<&str>| wanted.is_none() || wanted.as_deref() == is;
+        fits(&self.customer, customer) && fits(&self.intent, intent) && fits(&self.charge, charge)
     }
 }
 
@@ -145,6 +240,26 @@ fn required<'a>(form: &'a Form, name: &str) -> Result<&'a str, ApiError> {
         None => Err(ApiError::missing_parameter(name)),
         Some("") => Err(ApiError::empty_parameter(name)),
         Some(value) => Ok(value),
+    }
+}
+
+fn text(form: &Form, name: &str) -> Option<String> {
+    form.get(name).map(str::to_owned)
+}
+
+fn flag(form: &Form, name: &str) -> Result<bool, ApiError> {
+    match form.get(name) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(ApiError::bad_parameter(name, "true or false")),
+    }
+}
+
+fn amount(form: &Form, name: &str) -> Result<Option<u64>, ApiError> {
+    match form.get(name).map(str::parse) {
+        None => Ok(None),
+        Some(Ok(amount @ 1..=99_999_999)) => Ok(Some(amount)),
+        Some(_) => Err(ApiError::not_an_integer(name, "an integer from 1 to 99999999")),
     }
 }
 

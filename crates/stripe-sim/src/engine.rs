@@ -5,54 +5,64 @@
 //! Whatever is refused before the key store leaves no trace in it.
 
 use std::{
-    collections::BTreeMap,
-    time::{Instant, SystemTime},
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
 use http::Method;
 
 use crate::{
-    answer::{
-        Answer, IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED, ORIGINAL_REQUEST, RATE_LIMITED_REASON, SHOULD_RETRY,
-    },
+    answer::{Answer, IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED, RATE_LIMITED_REASON, SHOULD_RETRY},
     api_error::ApiError,
     chance::Ids,
     clock::unix_seconds,
     command::Command,
+    execution::{Admitted, Course, Execution, HeldKey, bound},
+    expand::Expansions,
     faults::Faults,
     keys::{Begin, KeyStore, Scope, ScopedKey, Stored},
     ledger::Ledger,
-    limiter::{Ask, Limiter, Slot},
+    limiter::{Ask, Limiter},
     limits::Limits,
     log::Exchange,
+    notice::Notice,
+    oauth::{Endpoint, Grants},
     plan::Plan,
-    request::{Head, Received, is_live},
+    request::{Api, Head, Received, is_live},
     route::Route,
     script::Step,
-    world::{Outcome, World},
+    strict, v2,
+    world::World,
 };
 
 const LONGEST_KEY: usize = 255;
 
 /// All of the simulator's state.
 pub(crate) struct Engine {
-    accounts: Vec<String>,
+    pub(crate) accounts: Vec<String>,
     pub(crate) limits: Limits,
     pub(crate) plan: Plan,
     pub(crate) ledger: Ledger,
     pub(crate) log: Vec<Exchange>,
-    limiter: Limiter,
-    keys: KeyStore,
-    worlds: BTreeMap<Scope, World>,
-    ids: Ids,
+    pub(crate) limiter: Limiter,
+    pub(crate) keys: KeyStore,
+    pub(crate) keys_v2: v2::KeyStore<v2::Subject>,
+    pub(crate) worlds: BTreeMap<Scope, World>,
+    pub(crate) ids: Ids,
+    pub(crate) grants: Grants,
+    /// The objects that requests in execution are changing.
+    pub(crate) locks: BTreeSet<(Scope, String)>,
+    pub(crate) notice: Notice,
+    /// Whether unknown parameters are refused.
+    pub(crate) strict: bool,
 }
 
 /// A request that arrived: its place in the log, and its id.
 #[derive(Clone, Debug)]
 pub(crate) struct Visit {
     number: usize,
-    request_id: String,
+    pub(crate) request_id: String,
 }
 
 /// What the gates make of a request.
@@ -61,26 +71,6 @@ pub(crate) enum Gate {
     Answered(Answer),
     /// It executes now: [`Engine::finish`] it.
     Executing(Box<Execution>),
-}
-
-/// A request in execution.
-pub(crate) struct Execution {
-    command: Command,
-    scope: Scope,
-    key: Option<ScopedKey>,
-    slot: Slot,
-    order: String,
-    version: Option<String>,
-}
-
-/// How an execution goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Course {
-    Smooth,
-    /// It ends in a 500.
-    BreaksDown {
-        executed: bool,
-    },
 }
 
 impl Engine {
@@ -93,8 +83,13 @@ impl Engine {
             log: Vec::new(),
             limiter: Limiter::default(),
             keys: KeyStore::default(),
+            keys_v2: v2::KeyStore::default(),
             worlds: BTreeMap::new(),
             ids: Ids::new(seed),
+            grants: Grants::default(),
+            locks: BTreeSet::new(),
+            notice: Notice::default(),
+            strict: false,
         }
     }
 
@@ -105,14 +100,15 @@ impl Engine {
         Visit { number: self.log.len() - 1, request_id }
     }
 
-    /// Decides which step a request of `order` takes.
-    pub(crate) fn step(&mut self, visit: &Visit, order: &str) -> Step {
-        let step = self.plan.next(order);
+    /// Decides which step a request of `order` takes, and how long it takes if it passes.
+    pub(crate) fn step(&mut self, visit: &Visit, head: &Head, order: &str, now: Instant) -> (Step, Duration) {
+        let operation = operation(head, Route::find(&head.method, &head.path).as_ref());
+        let (step, latency) = self.plan.next(order, operation, now);
         self.note(visit, |exchange| {
             order.clone_into(&mut exchange.order);
             exchange.step = step.clone();
         });
-        step
+        (step, latency)
     }
 
     /// Notes what was read of the body.
@@ -123,12 +119,21 @@ impl Engine {
     /// The answer as it goes out, with a note of it.
     pub(crate) fn deliver(&mut self, visit: &Visit, answer: Answer) -> Answer {
         self.note(visit, |exchange| exchange.status = Some(answer.status));
+        let answer = self.notice.attach(answer);
         answer.stamped(&visit.request_id, None)
     }
 
     /// Lets every hidden effect of a broken execution come to light.
-    pub(crate) fn settle(&mut self) {
-        self.worlds.values_mut().for_each(World::settle);
+    pub(crate) fn settle(&mut self, now: SystemTime) {
+        for world in self.worlds.values_mut() {
+            world.settle(&mut self.ids, unix_seconds(now));
+        }
+    }
+
+    /// Lets the customer of a payment intent authenticate, or fail to.
+    pub(crate) fn customer_acts(&mut self, intent: &str, passed: bool, now: SystemTime) -> bool {
+        let now = unix_seconds(now);
+        self.worlds.values_mut().any(|world| world.authenticate(intent, passed, &mut self.ids, now))
     }
 
     /// Handles a request from the first gate to its answer.
@@ -150,24 +155,29 @@ impl Engine {
         let head = &request.head;
         let stamp = |answer: Answer| answer.stamped(&visit.request_id, head.version.as_deref());
         let route = Route::find(&head.method, &head.path);
+        let oauth = Endpoint::find(head.method.as_str(), &head.path);
         let ask = Ask {
             credential: head.credential.as_deref().unwrap_or_default(),
             live: head.live(),
-            endpoint: route.as_ref().map_or("other", Route::name),
-            search: route == Some(Route::SearchIntents),
+            endpoint: operation(head, route.as_ref()),
+            search: route.as_ref().is_some_and(Route::is_search),
             intent: route.as_ref().and_then(Route::updated_intent),
         };
         let slot = match self.limiter.admit(&self.limits, ask, now) {
             Ok(slot) => slot,
             Err(reason) => {
-                let answer = Answer::error(&ApiError::rate_limited(reason));
+                let answer = Answer::error(&ApiError::rate_limited(reason).for_api(head.api));
                 return Gate::Answered(stamp(answer.with(RATE_LIMITED_REASON, reason.as_str())));
             }
         };
+        if let Some(endpoint) = oauth {
+            self.limiter.release(slot);
+            return Gate::Answered(stamp(self.oauth(visit, request, endpoint)));
+        }
         match self.admitted(request, route, now) {
-            Ok((command, scope, key)) => {
-                let (order, version) = (request.order.clone(), head.version.clone());
-                Gate::Executing(Box::new(Execution { command, scope, key, slot, order, version }))
+            Ok(admitted) => {
+                let (order, version, api) = (request.order.clone(), head.version.clone(), head.api);
+                Gate::Executing(Box::new(Execution { admitted, api, slot, order, version }))
             }
             Err(answer) => {
                 self.limiter.release(slot);
@@ -183,27 +193,107 @@ impl Engine {
         request: &Received,
         route: Option<Route>,
         now: SystemTime,
-    ) -> Result<(Command, Scope, Option<ScopedKey>), Box<Answer>> {
+    ) -> Result<Admitted, Box<Answer>> {
         let head = &request.head;
-        let refuse = |error: ApiError| Box::new(Answer::error(&error));
+        let refuse = |error: ApiError| Box::new(Answer::error(&error.for_api(head.api)));
         let scope = self.authenticate(head).map_err(refuse)?;
         let route = route.ok_or_else(|| refuse(ApiError::no_such_route(head.method.as_str(), &head.path)))?;
+        let expand = if head.api == Api::V2 {
+            Expansions::default()
+        } else {
+            Expansions::read(if head.method == Method::POST { &request.form } else { &head.query })
+                .map_err(refuse)?
+        };
+        if self.strict {
+            strict::check(&route, request).map_err(refuse)?;
+        }
+        let locked = route.locked(&request.form).map(str::to_owned);
         let command = Command::read(route, request).map_err(refuse)?;
-        // Keys mean nothing on GET and v1 DELETE.
-        let Some(key) = head.key.as_deref().filter(|_| head.method == Method::POST) else {
-            return Ok((command, scope, None));
+        let lock = locked.map(|object| (scope.clone(), object));
+        let Some(key) = head.key.as_deref().filter(|_| head.takes_keys()) else {
+            self.lock(lock.as_ref(), head.api)?;
+            return Ok(Admitted { command, expand, scope, key: None, lock });
         };
         if key.is_empty() || key.len() > LONGEST_KEY {
             return Err(refuse(ApiError::key_malformed()));
         }
         let scoped = ScopedKey { scope: scope.clone(), key: key.to_owned() };
-        let answer = match self.keys.begin(&scoped, &request.fingerprint(), now) {
-            Begin::Execute => return Ok((command, scope, Some(scoped))),
-            Begin::Replay(stored) => Box::new(replay(stored)),
-            Begin::InUse => refuse(ApiError::key_in_use()),
-            Begin::Mismatch => refuse(ApiError::key_mismatch()),
+        let begun = match head.api {
+            Api::V1 => self.take_v1(scoped, &request.fingerprint(), now),
+            Api::V2 => self.take_v2(scoped, &request.fingerprint(), now),
         };
-        Err(Box::new(answer.with(IDEMPOTENCY_KEY, key)))
+        match begun {
+            Ok(held) => {
+                if let Err(answer) = self.lock(lock.as_ref(), head.api) {
+                    self.give_back(&held);
+                    return Err(answer);
+                }
+                Ok(Admitted { command, expand, scope, key: Some(held), lock })
+            }
+            Err(answer) => Err(Box::new(answer.with(IDEMPOTENCY_KEY, key))),
+        }
+    }
+
+    /// Takes the lock on the object that a request changes. Stripe waits for it a while before it gives up; here it does
+    /// not wait at all.
+    fn lock(&mut self, lock: Option<&(Scope, String)>, api: Api) -> Result<(), Box<Answer>> {
+        match lock {
+            Some(lock) if !self.locks.insert(lock.clone()) => {
+                let answer = Answer::error(&ApiError::lock_timeout().for_api(api)).with(SHOULD_RETRY, "true");
+                // What answers here knows nothing of requests: it sends no id.
+                Err(Box::new(Answer { stripes: false, ..answer }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn oauth(&mut self, visit: &Visit, request: &Received, endpoint: Endpoint) -> Answer {
+        let secret = request.head.credential.as_deref().or_else(|| request.form.get("client_secret"));
+        let known = secret.is_some_and(|secret| self.accounts.iter().any(|account| account == secret));
+        let live = secret.is_some_and(is_live);
+        let (answer, done) = self.grants.handle(endpoint, &request.form, known, live, &mut self.ids);
+        if done {
+            self.ledger.executed(&request.order);
+            self.note(visit, |exchange| exchange.executed = true);
+        }
+        answer
+    }
+
+    fn take_v1(
+        &mut self,
+        key: ScopedKey,
+        fingerprint: &str,
+        now: SystemTime,
+    ) -> Result<HeldKey, Box<Answer>> {
+        match self.keys.begin(&key, fingerprint, now) {
+            Begin::Execute => Ok(HeldKey::V1(key)),
+            Begin::Replay(stored) => Err(Box::new(replay(stored))),
+            Begin::InUse => Err(Box::new(Answer::error(&ApiError::key_in_use()))),
+            Begin::Mismatch => Err(Box::new(Answer::error(&ApiError::key_mismatch()))),
+        }
+    }
+
+    fn take_v2(
+        &mut self,
+        key: ScopedKey,
+        fingerprint: &str,
+        now: SystemTime,
+    ) -> Result<HeldKey, Box<Answer>> {
+        let refuse = |error: ApiError| Err(Box::new(Answer::error(&error.for_api(Api::V2))));
+        match self.keys_v2.begin(&key, fingerprint, now) {
+            v2::Begin::Execute(achieved) => Ok(HeldKey::V2 { key, achieved }),
+            v2::Begin::Replay(achieved) => {
+                let shown = self.worlds.get(&key.scope).map(|world| world.show(&achieved));
+                match shown {
+                    // Whether v2 marks a replay is not known, so nothing here does: the harder case for a client.
+                    Some(Ok(value)) => Err(Box::new(Answer { replayed: true, ..Answer::ok(&value) })),
+                    Some(Err(error)) => refuse(error),
+                    None => refuse(ApiError::broken()),
+                }
+            }
+            v2::Begin::InUse => refuse(ApiError::key_in_use()),
+            v2::Begin::Mismatch => refuse(ApiError::key_mismatch()),
+        }
     }
 
     fn authenticate(&self, head: &Head) -> Result<Scope, ApiError> {
@@ -213,84 +303,21 @@ impl Engine {
         Ok(Scope { account, connected: head.connected.clone() })
     }
 
-    /// Executes a request that came through the gates.
-    pub(crate) fn finish(
-        &mut self,
-        visit: &Visit,
-        execution: Execution,
-        course: Course,
-        now: SystemTime,
-    ) -> Answer {
-        let Execution { command, scope, key, slot, order, version } = execution;
-        self.limiter.release(slot);
-        let live = self.accounts.get(scope.account).is_some_and(|credential| is_live(credential));
-        let world = self.worlds.entry(scope).or_insert_with(|| World::new(live));
-        let (outcome, breaks) = match course {
-            Course::BreaksDown { executed: false } => (None, true),
-            Course::BreaksDown { executed: true } => {
-                (Some(world.run(command, &mut self.ids, unix_seconds(now))), true)
-            }
-            Course::Smooth => (Some(world.run(command, &mut self.ids, unix_seconds(now))), false),
-        };
-        let mut executed = false;
-        let mut stored = true;
-        let mut put = |change| {
-            if breaks { world.hide(change) } else { world.apply(change) }
-        };
-        let smooth = match outcome {
-            None => None,
-            Some(Outcome::Read(value)) => Some(Answer::ok(&value)),
-            Some(Outcome::Done(value, change)) => {
-                put(change);
-                executed = true;
-                self.ledger.executed(&order);
-                Some(Answer::ok(&value))
-            }
-            Some(Outcome::Declined(error, change)) => {
-                put(change);
-                self.ledger.declined(&order);
-                Some(Answer::error(&error))
-            }
-            Some(Outcome::Refused(error)) => Some(Answer::error(&error)),
-            Some(Outcome::Unfit(error)) => {
-                stored = false;
-                Some(Answer::error(&error))
-            }
-        };
-        // A request that refers to nothing is refused before anything could break.
-        let mut answer = match smooth {
-            Some(answer) if !breaks || !stored => answer,
-            _ => Answer::error(&ApiError::broken()),
-        };
-        if let Some(key) = key {
-            answer = answer.with(IDEMPOTENCY_KEY, &key.key);
-            if stored {
-                let (status, body) = (answer.status, answer.body.clone());
-                self.keys.finish(&key, Stored { status, body, original_request: visit.request_id.clone() });
-                answer = bound(answer, &visit.request_id);
-            } else {
-                self.keys.abandon(&key);
-            }
-        }
-        self.note(visit, |exchange| exchange.executed = executed);
-        answer.stamped(&visit.request_id, version.as_deref())
-    }
-
-    fn note(&mut self, visit: &Visit, write: impl FnOnce(&mut Exchange)) {
+    pub(crate) fn note(&mut self, visit: &Visit, write: impl FnOnce(&mut Exchange)) {
         if let Some(exchange) = self.log.get_mut(visit.number) {
             write(exchange);
         }
     }
 }
 
+/// The name of what a request is for.
+fn operation(head: &Head, route: Option<&Route>) -> &'static str {
+    let oauth = || Endpoint::find(head.method.as_str(), &head.path).map(Endpoint::name);
+    route.map(Route::name).or_else(oauth).unwrap_or("other")
+}
+
 /// An answer out of the key store.
 fn replay(stored: Stored) -> Answer {
     let answer = bound(Answer::stored(stored.status, stored.body), &stored.original_request);
     Answer { replayed: true, ..answer.with(IDEMPOTENT_REPLAYED, "true") }
-}
-
-/// The headers of an answer that is final for its key. Stripe says so with `Stripe-Should-Retry`, except on a 500.
-fn bound(answer: Answer, original_request: &str) -> Answer {
-    let answer = answer.with(ORIGINAL_REQUEST, original_request);
-    if answer.status.is_server_error() { answer } else { answer.with(SHOULD_RETRY, "false") }
 }

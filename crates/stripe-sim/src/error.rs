@@ -21,11 +21,17 @@ pub enum SimErrorKind {
     Connect,
     /// It was reset.
     Reset,
+    /// The remote end refused this stream of it, which proves that the request was not looked at.
+    Refused,
 }
 
 impl SimError {
     pub(crate) fn connect(body_pulled: bool) -> Self {
         Self { fault: Fault::F0, kind: SimErrorKind::Connect, body_pulled }
+    }
+
+    pub(crate) fn refused(fault: Fault, body_pulled: bool) -> Self {
+        Self { fault, kind: SimErrorKind::Refused, body_pulled }
     }
 
     pub(crate) fn reset(fault: Fault, body_pulled: bool) -> Self {
@@ -56,6 +62,7 @@ impl fmt::Display for SimError {
         let what = match self.kind {
             SimErrorKind::Connect => "the simulator refused the connection",
             SimErrorKind::Reset => "the simulator reset the connection",
+            SimErrorKind::Refused => "the simulator refused the stream",
         };
         write!(f, "{what} ({:?})", self.fault.kind())
     }

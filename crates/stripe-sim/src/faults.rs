@@ -20,11 +20,15 @@ use crate::chance::Draws;
 /// | `F4Stall` | yes | at once | the head, half of the body, then silence up to [`Faults::stall_limit`] |
 /// | `F5` | yes | after `delay`, client or no client | silence, then the answer if it is still there |
 /// | `Slow` | yes | begins at once, ends after `delay` | silence, then the answer if it is still there |
-/// | `StoredServerError` | yes | as `executed` says | a 500, which is stored under the key and replayed |
+/// | `StoredServerError` | yes | as `executed` says | a 500; v1 stores it under the key and replays it, v2 executes the rest when the key comes again |
+/// | `NoFunds` | yes | never | a 402; v1 stores it, v2 executes again when the key comes again |
+///
+/// | `RefusedStream` | no | never | `REFUSED_STREAM` on HTTP/2, the connection goes on |
+/// | `GoAway` | no | never | `GOAWAY` on HTTP/2 for this stream and all later ones |
 ///
 /// "Executed" means handled as ever: limiters, API key and idempotency key still have their say.
 ///
-/// `F0` and `F1` need to know the order before the body is touched, so name it in the head of the request
+/// `F0`, `F1`, `RefusedStream` and `GoAway` need to know the order before the body is touched, so name it in the head of the request
 /// (`X-Sim-Order`, or the query). If the order stands in the body alone, the body has been read by the time the fault is
 /// known, and [`SimError::body_pulled`](crate::SimError::body_pulled) says so. Over TCP a connection that carries a
 /// request was by then accepted: there `F0` resets it without reading the body.
@@ -59,12 +63,20 @@ pub enum Fault {
         delay: Duration,
     },
     /// Stripe breaks down in the middle of the execution: a 500 is stored under the key and replayed from then on. It
-    /// takes effect only if the request gets as far as executing.
+    /// takes effect only if the request gets as far as executing. In v2 nothing is stored but what was achieved, and the
+    /// next request with the key does the rest.
     StoredServerError {
         /// Whether the side effect was made. It shows in the ledger at once, but objects show it only after
         /// [`Sim::settle`](crate::Sim::settle).
         executed: bool,
     },
+    /// The server refuses the stream before it looks at it. HTTP/1.1 has no such thing: there the connection is reset.
+    RefusedStream,
+    /// The server says goodbye before it looks at the stream. Where a later stream of the connection was looked at already,
+    /// only this one is refused; on HTTP/1.1 the connection is reset.
+    GoAway,
+    /// The execution fails for lack of money. It takes effect only if the request gets as far as executing.
+    NoFunds,
 }
 
 impl Fault {
@@ -81,6 +93,9 @@ impl Fault {
             Self::F5 { .. } => FaultKind::F5,
             Self::Slow { .. } => FaultKind::Slow,
             Self::StoredServerError { .. } => FaultKind::StoredServerError,
+            Self::RefusedStream => FaultKind::RefusedStream,
+            Self::GoAway => FaultKind::GoAway,
+            Self::NoFunds => FaultKind::NoFunds,
         }
     }
 }
@@ -99,11 +114,14 @@ pub enum FaultKind {
     F5,
     Slow,
     StoredServerError,
+    RefusedStream,
+    GoAway,
+    NoFunds,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::F0,
         Self::F1,
         Self::F2,
@@ -113,6 +131,9 @@ impl FaultKind {
         Self::F5,
         Self::Slow,
         Self::StoredServerError,
+        Self::RefusedStream,
+        Self::GoAway,
+        Self::NoFunds,
     ];
 }
 
@@ -120,7 +141,7 @@ impl FaultKind {
 ///
 /// | setting | default |
 /// |---|---|
-/// | [`weight`](Self::weight) | 1 for every fault |
+/// | [`weight`](Self::weight) | 1, but 0 for `NoFunds`, which is no accident |
 /// | [`late`](Self::late), the delay of `F5` | 31 s to 60 s |
 /// | [`slow`](Self::slow), the delay of `Slow` | 1 s to 5 s |
 /// | [`stall_limit`](Self::stall_limit) | 120 s |
@@ -152,7 +173,7 @@ impl Faults {
     pub fn probability(p: f64) -> Self {
         Self {
             probability: if p.is_nan() { 0.0 } else { p.clamp(0.0, 1.0) },
-            weights: [1; FaultKind::ALL.len()],
+            weights: FaultKind::ALL.map(|kind| u32::from(kind != FaultKind::NoFunds)),
             late: Duration::from_secs(31)..=Duration::from_secs(60),
             slow: Duration::from_secs(1)..=Duration::from_secs(5),
             stall_limit: Duration::from_secs(120),
@@ -224,6 +245,9 @@ impl Faults {
             FaultKind::F5 => Fault::F5 { delay: draws.within(&self.late) },
             FaultKind::Slow => Fault::Slow { delay: draws.within(&self.slow) },
             FaultKind::StoredServerError => Fault::StoredServerError { executed: draws.below(2) == 1 },
+            FaultKind::RefusedStream => Fault::RefusedStream,
+            FaultKind::GoAway => Fault::GoAway,
+            FaultKind::NoFunds => Fault::NoFunds,
         })
     }
 }
@@ -250,7 +274,7 @@ mod tests {
 
     #[test]
     fn every_fault_comes_up_and_none_without_probability() {
-        let always = Faults::probability(1.0);
+        let always = Faults::probability(1.0).weight(FaultKind::NoFunds, 1);
         let drawn: BTreeSet<_> =
             (0..400).filter_map(|nth| always.draw(3, "o", nth)).map(Fault::kind).collect();
         assert_eq!(drawn, BTreeSet::from(FaultKind::ALL));

@@ -37,6 +37,11 @@ impl Form {
         self.0.get(name).map(String::as_str)
     }
 
+    /// The names of all parameters, sorted.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// The direct members of `parent`: `metadata` gives `("order", "8812")` for `metadata[order]=8812`.
     pub(crate) fn members<'a>(&'a self, parent: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.0.iter().filter_map(move |(name, value)| {

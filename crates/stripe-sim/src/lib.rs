@@ -2,13 +2,14 @@
 //!
 //! # What
 //!
-//! Accounts, customers and payment intents with Stripe's rules about idempotency keys, rate limits and errors, reached
-//! in-process as a [`tower::Service`] ([`Sim::service`]) or over TCP ([`Server`]). Faults come by chance or by script. A
-//! [`Ledger`] counts how often each order was really executed, which is the one thing that a client can never know.
+//! Customers, payment intents, charges, refunds, events and a few resources of v2, with Stripe's rules about idempotency
+//! keys, rate limits, locks and errors, reached in-process as a [`tower::Service`] ([`Sim::service`]) or over TCP
+//! ([`Server`]). Faults come by chance ([`Faults`]), by script ([`Sim::script`]) or by weather ([`Scenario`]). A [`Ledger`]
+//! counts how often each order was really executed, which is the one thing that a client can never know.
 //!
-//! An order is what must be executed at most once. A request says which it belongs to with the header `X-Sim-Order`, or
-//! with `metadata[order]` in its query or its form; failing that, each idempotency key is an order, and each method and
-//! path.
+//! An order is what must be executed at most once. A request says which it belongs to with the header `X-Sim-Order`, with
+//! `metadata[order]` in its query or its form, or with `metadata.order` in its JSON; failing that, each idempotency key is
+//! an order, and each method and path.
 //!
 //! # Why
 //!
@@ -21,9 +22,9 @@
 //!
 //! # When not
 //!
-//! To learn what Stripe accepts, use Stripe's sandbox: parameters that have no part in the simulation are ignored here.
-//! Captures, refunds, events, the v2 API and HTTP/2 faults (`REFUSED_STREAM`, `GOAWAY`) are not simulated yet. State is
-//! never dropped, so memory grows with the number of requests.
+//! To learn what Stripe accepts, use Stripe's sandbox: parameters that have no part in the simulation are ignored here,
+//! unless [`SimBuilder::strict_parameters`] is on, and even then only their names are looked at. Webhooks are not sent.
+//! State is never dropped, so memory grows with the number of requests.
 //!
 //! # Example
 //!
@@ -59,9 +60,10 @@
 //!
 //! # How it refuses
 //!
-//! As Stripe does, in this order: limiters (429), API key (401), parameters (400, 404), key store (409, 400), execution
-//! (402, 400, 404, 500). The first three leave no trace in the key store; nor does a parameter that names an object that
-//! does not exist. What an execution came to is stored, whatever it was.
+//! As Stripe does, in this order: limiters (429), API key (401), parameters (400, 404), key store (409, 400), the lock on
+//! the object (429), execution (402, 400, 404, 500). The first three and the lock leave no trace in the key store; nor does
+//! a parameter that names an object that does not exist. What an execution came to is stored: v1 keeps the answer,
+//! whatever it was, for 24 hours; v2 keeps what was achieved for 30 days, and executes a failure again.
 
 mod answer;
 mod api_error;
@@ -70,36 +72,55 @@ mod card;
 mod chance;
 mod clock;
 mod command;
+mod control;
 mod engine;
 mod error;
+mod execution;
+mod expand;
 mod faults;
+mod fields;
 mod form;
 mod keys;
+mod latency;
 mod ledger;
 mod limiter;
 mod limits;
+mod lists;
 mod lock;
 mod log;
+mod notice;
+mod oauth;
 mod objects;
 mod page;
 mod plan;
 mod pull;
 mod request;
 mod route;
+mod scenario;
 mod script;
 mod server;
 mod service;
+mod settings;
 mod shared;
+mod shelf;
 mod sim;
+mod strict;
+#[cfg(feature = "tls")]
+mod tls;
+mod v2;
+mod wire;
 mod world;
 
 pub use body::SimBody;
 pub use clock::Clock;
 pub use error::{SimError, SimErrorKind};
 pub use faults::{Fault, FaultKind, Faults};
+pub use fields::SettingsError;
+pub use latency::{Latency, Profile};
 pub use ledger::Ledger;
 pub use limits::{Limits, Reason};
 pub use log::Exchange;
+pub use scenario::{Phase, Scenario};
 pub use script::{Canned, Step};
 pub use server::Server;
 pub use service::{ResponseFuture, SimService};

@@ -1,6 +1,6 @@
 //! How much the simulated Stripe takes before its limiters answer.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// Why a limiter refused: the values of `Stripe-Rate-Limited-Reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,7 +46,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What the limiters allow. `None` is no limit, zero refuses everything.
+/// What the limiters allow; zero refuses everything.
 ///
 /// | limit | [`Limits::published`] (the default) |
 /// |---|---|
@@ -54,6 +54,7 @@ impl fmt::Display for Reason {
 /// | [`endpoint_rate`](Self::endpoint_rate), [`search_rate`](Self::search_rate) | 25/s, 20/s |
 /// | [`global_concurrency`](Self::global_concurrency), [`endpoint_concurrency`](Self::endpoint_concurrency) | 100, 50 at once: Stripe publishes no number, these are ours |
 /// | [`intent_updates_per_hour`](Self::intent_updates_per_hour) | 1000 per payment intent |
+/// | [`search_lag`](Self::search_lag) | 1 min: no limit, but as much a fact about Stripe that a client has to live with |
 ///
 /// A rate is a token bucket that holds one second's worth, so that a burst of a whole second's quota passes.
 ///
@@ -73,6 +74,7 @@ pub struct Limits {
     pub(crate) global_concurrency: Option<u32>,
     pub(crate) endpoint_concurrency: Option<u32>,
     pub(crate) intent_updates_per_hour: Option<u32>,
+    pub(crate) search_lag: Duration,
 }
 
 impl Limits {
@@ -86,6 +88,7 @@ impl Limits {
             global_concurrency: Some(100),
             endpoint_concurrency: Some(50),
             intent_updates_per_hour: Some(1000),
+            search_lag: Duration::from_secs(60),
         }
     }
 
@@ -99,6 +102,7 @@ impl Limits {
             global_concurrency: None,
             endpoint_concurrency: None,
             intent_updates_per_hour: None,
+            search_lag: Duration::ZERO,
         }
     }
 
@@ -135,6 +139,12 @@ impl Limits {
     /// Requests of one account on one endpoint that may execute at once.
     pub fn endpoint_concurrency(mut self, at_once: u32) -> Self {
         self.endpoint_concurrency = Some(at_once);
+        self
+    }
+
+    /// How long after an object was made a search finds it, in whole seconds. It is then found by what it is by then.
+    pub fn search_lag(mut self, lag: Duration) -> Self {
+        self.search_lag = lag;
         self
     }
 

@@ -19,6 +19,8 @@ pub struct Exchange {
     pub order: String,
     /// The `Idempotency-Key`, where there was one.
     pub idempotency_key: Option<String>,
+    /// The `Stripe-Version` that was asked for.
+    pub version: Option<String>,
     /// The body, as far as it was read.
     pub body: Bytes,
     /// Whether there was an `Authorization` header; its value is not kept.
@@ -34,7 +36,8 @@ pub struct Exchange {
     pub request_id: String,
     /// Whether its side effect was made, even if much later.
     pub executed: bool,
-    /// Whether it was answered, or would have been, from the key store.
+    /// Whether it was answered, or would have been, from a key store. A v2 request that failed and is executed again is
+    /// none.
     pub replayed: bool,
 }
 
@@ -45,6 +48,7 @@ impl Exchange {
             path: head.path.clone(),
             order: head.order(false).unwrap_or_default(),
             idempotency_key: head.key.clone(),
+            version: head.version.clone(),
             body: Bytes::new(),
             authorized: head.authorization,
             arrived,

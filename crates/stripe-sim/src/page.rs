@@ -11,6 +11,7 @@ use crate::{api_error::ApiError, form::Form};
 pub(crate) struct Page {
     limit: usize,
     starting_after: Option<String>,
+    ending_before: Option<String>,
     /// Inclusive bounds of `created`.
     from: Option<u64>,
     to: Option<u64>,
@@ -21,6 +22,7 @@ impl Page {
         let mut page = Self {
             limit: read_limit(query)?,
             starting_after: query.get("starting_after").map(str::to_owned),
+            ending_before: query.get("ending_before").map(str::to_owned),
             from: None,
             to: None,
         };
@@ -59,9 +61,39 @@ impl Page {
             self.from.is_none_or(|from| created >= from) && self.to.is_none_or(|to| created <= to)
         };
         let mut rest = all.filter(|(_, created, _)| wanted(*created));
+        if let Some(before) = &self.ending_before {
+            return self.up_to(url, before, rest, render);
+        }
         let data: Vec<_> = rest.by_ref().take(self.limit).map(|(_, _, object)| render(object)).collect();
         let has_more = rest.next().is_some();
         Ok(json!({ "object": "list", "data": data, "has_more": has_more, "url": url }))
+    }
+}
+
+impl Page {
+    /// The page that ends right before the object `before`.
+    fn up_to<'a, T>(
+        &self,
+        url: &str,
+        before: &str,
+        all: impl Iterator<Item = (&'a str, u64, T)>,
+        render: impl Fn(T) -> Value,
+    ) -> Result<Value, ApiError> {
+        let mut newer = Vec::new();
+        let mut found = false;
+        for (id, _, object) in all {
+            if id == before {
+                found = true;
+                break;
+            }
+            newer.push(object);
+        }
+        if !found {
+            return Err(ApiError::missing_reference("object", before, "ending_before"));
+        }
+        let skipped = newer.len().saturating_sub(self.limit);
+        let data: Vec<_> = newer.into_iter().skip(skipped).map(render).collect();
+        Ok(json!({ "object": "list", "data": data, "has_more": skipped > 0, "url": url }))
     }
 }
 
@@ -69,12 +101,14 @@ impl Page {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Search {
     limit: usize,
+    page: Option<String>,
     metadata: Vec<(String, String)>,
 }
 
 impl Search {
     pub(crate) fn read(query: &Form) -> Result<Self, ApiError> {
         let limit = read_limit(query)?;
+        let page = query.get("page").map(str::to_owned);
         let text = query.get("query").ok_or_else(|| ApiError::missing_parameter("query"))?;
         let mut rest = text.trim();
         let mut metadata = Vec::new();
@@ -82,7 +116,7 @@ impl Search {
             metadata.push((name, value));
             rest = after.trim_start();
             if rest.is_empty() {
-                return Ok(Self { limit, metadata });
+                return Ok(Self { limit, page, metadata });
             }
             // Two clauses are joined by AND; anything else ends in the error below.
             let Some(after) = rest.strip_prefix("AND ") else {
@@ -101,11 +135,24 @@ impl Search {
         self.metadata.iter().all(|(name, value)| metadata.get(name) == Some(value))
     }
 
-    /// The result of the search: the first of `found`, which has everything that matches.
-    pub(crate) fn of(&self, url: &str, mut found: impl Iterator<Item = Value>) -> Value {
+    /// The result of the search: a page of `found`, which has everything that matches.
+    pub(crate) fn of(
+        &self,
+        url: &str,
+        mut found: impl Iterator<Item = (String, Value)>,
+    ) -> Result<Value, ApiError> {
+        if let Some(page) = &self.page
+            && !found.any(|(id, _)| page.strip_prefix("page_") == Some(&id))
+        {
+            return Err(ApiError::bad_parameter("page", "the next_page of a search"));
+        }
         let data: Vec<_> = found.by_ref().take(self.limit).collect();
         let has_more = found.next().is_some();
-        json!({ "object": "search_result", "data": data, "has_more": has_more, "next_page": null, "url": url })
+        let next = data.last().filter(|_| has_more).map(|(id, _)| format!("page_{id}"));
+        let data: Vec<_> = data.into_iter().map(|(_, object)| object).collect();
+        Ok(
+            json!({ "object": "search_result", "data": data, "has_more": has_more, "next_page": next, "url": url }),
+        )
     }
 }
 
@@ -167,6 +214,8 @@ mod tests {
             ("", json!([40, 30, 20, 10]), false),
             ("limit=2", json!([40, 30]), true),
             ("limit=2&starting_after=c", json!([20, 10]), false),
+            ("limit=2&ending_before=a", json!([30, 20]), true),
+            ("limit=2&ending_before=c", json!([40]), false),
             ("created[gte]=20&created[lt]=40", json!([30, 20]), false),
             ("created[gt]=20&created[lte]=40", json!([40, 30]), false),
             ("created=20", json!([20]), false),

@@ -1,13 +1,24 @@
 //! Which step each request takes: from the script of its order, or drawn.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
 
-use crate::{faults::Faults, script::Step};
+use crate::{
+    faults::Faults,
+    latency::Latency,
+    scenario::{Scenario, Weather},
+    script::Step,
+};
 
 /// What is planned for every order.
 pub(crate) struct Plan {
     seed: u64,
     faults: Faults,
+    pub(crate) latency: Latency,
+    /// The weather, and when it began.
+    scenario: Option<(Scenario, Instant)>,
     orders: BTreeMap<String, Order>,
 }
 
@@ -20,7 +31,7 @@ struct Order {
 
 impl Plan {
     pub(crate) fn new(seed: u64, faults: Faults) -> Self {
-        Self { seed, faults, orders: BTreeMap::new() }
+        Self { seed, faults, latency: Latency::none(), scenario: None, orders: BTreeMap::new() }
     }
 
     pub(crate) fn faults(&mut self) -> &mut Faults {
@@ -32,43 +43,63 @@ impl Plan {
         self.orders.entry(order.to_owned()).or_default().script = Some(steps.into_iter().collect());
     }
 
-    /// The step of the next request of `order`.
-    pub(crate) fn next(&mut self, name: &str) -> Step {
+    /// Replaces what the weather will be, from `now` on.
+    pub(crate) fn play(&mut self, scenario: Scenario, now: Instant) {
+        self.scenario = Some((scenario, now));
+    }
+
+    /// The step of the next request of `order`, which is for `operation`, and how long it takes if it passes.
+    pub(crate) fn next(&mut self, name: &str, operation: &str, now: Instant) -> (Step, Duration) {
         let order = self.orders.entry(name.to_owned()).or_default();
         let nth = order.seen;
         order.seen += 1;
-        match &mut order.script {
-            Some(steps) => steps.pop_front().unwrap_or(Step::Pass),
-            None => self.faults.draw(self.seed, name, nth).map_or(Step::Pass, Step::Fault),
-        }
+        let weather = self.scenario.as_ref().map(|(scenario, began)| {
+            let since = now.saturating_duration_since(*began);
+            scenario.weather(since, operation, self.seed, name, nth)
+        });
+        let slower = weather.as_ref().map_or(1.0, |weather| weather.slower);
+        let latency = self.latency.draw(self.seed, name, nth, operation, slower);
+        let step = match (&mut order.script, weather) {
+            (Some(steps), _) => steps.pop_front().unwrap_or(Step::Pass),
+            (None, Some(Weather { answer: Some(answer), .. })) => Step::Answer(answer.clone()),
+            (None, weather) => {
+                let faults = weather.and_then(|weather| weather.faults).unwrap_or(&self.faults);
+                faults.draw(self.seed, name, nth).map_or(Step::Pass, Step::Fault)
+            }
+        };
+        (step, latency)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::faults::Fault;
+    use crate::{clock::tick, faults::Fault};
+
+    fn next(plan: &mut Plan, order: &str) -> Step {
+        plan.next(order, "x", tick()).0
+    }
 
     #[test]
     fn a_script_is_followed_and_then_everything_passes() {
         let mut plan = Plan::new(1, Faults::probability(1.0));
         plan.script("a", [Step::Fault(Fault::F3), Step::Pass]);
-        let taken: Vec<_> = (0..4).map(|_| plan.next("a")).collect();
+        let taken: Vec<_> = (0..4).map(|_| next(&mut plan, "a")).collect();
         assert_eq!(taken, [Step::Fault(Fault::F3), Step::Pass, Step::Pass, Step::Pass]);
-        assert_ne!(plan.next("b"), Step::Pass);
+        assert_ne!(next(&mut plan, "b"), Step::Pass);
     }
 
     #[test]
     fn interleaving_does_not_change_what_is_drawn() {
         let fresh = || Plan::new(9, Faults::probability(0.5));
         let (mut one, mut other) = (fresh(), fresh());
-        let alone: Vec<_> = (0..50).map(|_| one.next("a")).collect();
+        let alone: Vec<_> = (0..50).map(|_| next(&mut one, "a")).collect();
         let mixed: Vec<_> = (0..50)
             .map(|nth| {
                 for _ in 0..nth % 3 {
-                    other.next("b");
+                    next(&mut other, "b");
                 }
-                other.next("a")
+                next(&mut other, "a")
             })
             .collect();
         assert_eq!(alone, mixed);

@@ -1,5 +1,7 @@
 //! What the simulator reads of a request.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{
@@ -7,6 +9,7 @@ use http::{
     header::{AUTHORIZATION, CONTENT_TYPE},
     request::Parts,
 };
+use serde_json::{Map, Value};
 
 use crate::{
     answer::{IDEMPOTENCY_KEY, STRIPE_VERSION},
@@ -17,11 +20,19 @@ use crate::{
 pub(crate) const ORDER_HEADER: HeaderName = HeaderName::from_static("x-sim-order");
 const ORDER_FIELD: &str = "metadata[order]";
 
+/// Which part of the API a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Api {
+    V1,
+    V2,
+}
+
 /// The head of a request: all that is known before its body is read.
 #[derive(Clone)]
 pub(crate) struct Head {
     pub(crate) method: Method,
     pub(crate) path: String,
+    pub(crate) api: Api,
     pub(crate) query: Form,
     pub(crate) key: Option<String>,
     /// The API key. It is compared, and never shown.
@@ -40,6 +51,7 @@ impl Head {
         Self {
             method: parts.method.clone(),
             path: parts.uri.path().to_owned(),
+            api: if parts.uri.path().starts_with("/v2/") { Api::V2 } else { Api::V1 },
             key: text(&parts.headers, &IDEMPOTENCY_KEY),
             credential: credential(&parts.headers),
             authorization: parts.headers.contains_key(AUTHORIZATION),
@@ -54,13 +66,18 @@ impl Head {
 
     /// The order, if it is certain without the body.
     pub(crate) fn order(&self, has_body: bool) -> Option<String> {
-        let needs_body = has_body && self.method == Method::POST && !self.json;
+        let needs_body = has_body && self.method == Method::POST && (self.api == Api::V2 || !self.json);
         self.order.clone().or_else(|| (!needs_body).then(|| self.fallback_order()))
     }
 
     /// A request that belongs to no order is an order of its own, by key or by what it asks for.
     fn fallback_order(&self) -> String {
         self.key.clone().unwrap_or_else(|| format!("{} {}", self.method, self.path))
+    }
+
+    /// Whether keys mean anything here: not on GET, nor on DELETE in v1.
+    pub(crate) fn takes_keys(&self) -> bool {
+        self.method == Method::POST || (self.api == Api::V2 && self.method == Method::DELETE)
     }
 
     /// The API key's prefix says which mode it is of.
@@ -75,23 +92,63 @@ pub(crate) struct Received {
     pub(crate) head: Head,
     pub(crate) order: String,
     pub(crate) form: Form,
+    /// The parameters of a v2 request; absent if its body is no JSON object.
+    pub(crate) json: Option<Map<String, Value>>,
     pub(crate) unreadable: bool,
 }
 
 impl Received {
     pub(crate) fn new(head: Head, body: &Bytes) -> Self {
-        let unreadable = head.json && head.method == Method::POST && !body.is_empty();
-        let form = if unreadable { Form::default() } else { Form::read(body) };
-        let in_body = || form.get(ORDER_FIELD).map(str::to_owned);
+        let unreadable = head.api == Api::V1 && head.json && head.method == Method::POST && !body.is_empty();
+        let form = if unreadable || head.api == Api::V2 { Form::default() } else { Form::read(body) };
+        let json = match head.api {
+            Api::V1 => None,
+            // Actions that take no parameters are sent with no body.
+            Api::V2 if body.is_empty() => Some(Map::new()),
+            Api::V2 => serde_json::from_slice(body).ok(),
+        };
+        let in_json = || json.as_ref()?.get("metadata")?.get("order")?.as_str().map(str::to_owned);
+        let in_body = || form.get(ORDER_FIELD).map(str::to_owned).or_else(in_json);
         let order = head.order.clone().or_else(in_body).unwrap_or_else(|| head.fallback_order());
-        Self { head, order, form, unreadable }
+        Self { head, order, form, json, unreadable }
     }
 
     /// Everything that the key store compares.
     pub(crate) fn fingerprint(&self) -> String {
         let Head { method, path, query, .. } = &self.head;
-        format!("{method} {path} {} {}", query.canonical(), self.form.canonical())
+        let mut json = String::new();
+        if let Some(fields) = &self.json {
+            write_object(fields, &mut json);
+        }
+        format!("{method} {path} {} {} {json}", query.canonical(), self.form.canonical())
     }
+}
+
+/// Writes a value so that two that say the same are the same text, whichever order their members came in.
+fn write_value(value: &Value, text: &mut String) {
+    match value {
+        Value::Object(fields) => write_object(fields, text),
+        Value::Array(values) => {
+            text.push('[');
+            for value in values {
+                write_value(value, text);
+                text.push(',');
+            }
+            text.push(']');
+        }
+        plain => text.push_str(&plain.to_string()),
+    }
+}
+
+fn write_object(fields: &Map<String, Value>, text: &mut String) {
+    text.push('{');
+    for (name, value) in fields.iter().collect::<BTreeMap<_, _>>() {
+        text.push_str(&Value::from(name.as_str()).to_string());
+        text.push(':');
+        write_value(value, text);
+        text.push(',');
+    }
+    text.push('}');
 }
 
 /// Whether an API key is one of live mode.
@@ -139,6 +196,26 @@ mod tests {
             let head = head(Request::post("/").header("authorization", odd));
             assert_eq!((head.credential.as_deref(), head.authorization), (None, true));
         }
+    }
+
+    #[test]
+    fn json_that_says_the_same_has_one_fingerprint() {
+        let fingerprint = |body: &'static str| {
+            Received::new(head(Request::post("/v2/core/accounts")), &Bytes::from(body)).fingerprint()
+        };
+        let one = fingerprint(r#"{"a":1,"b":{"c":[1,2],"d":"x"}}"#);
+        assert_eq!(one, fingerprint(r#"{ "b": {"d":"x", "c":[1, 2]}, "a": 1 }"#));
+        assert_ne!(one, fingerprint(r#"{"a":1,"b":{"c":[2,1],"d":"x"}}"#));
+        assert_ne!(one, fingerprint(r#"{"a":"1","b":{"c":[1,2],"d":"x"}}"#));
+    }
+
+    #[test]
+    fn the_order_of_a_v2_request_stands_in_its_json() {
+        let post = || head(Request::post("/v2/core/accounts").header("content-type", "application/json"));
+        let body = Bytes::from(r#"{"metadata":{"order":"8812"}}"#);
+        assert_eq!(post().order(true), None);
+        assert_eq!(Received::new(post(), &body).order, "8812");
+        assert!(Received::new(post(), &Bytes::from("[1]")).json.is_none());
     }
 
     #[test]

@@ -1,14 +1,19 @@
 //! What a test makes of a single request: the steps of a script.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, LOCATION},
+};
 use serde_json::Value;
 
 use crate::{
-    answer::{Answer, RATE_LIMITED_REASON, SHOULD_RETRY},
+    answer::{Answer, NOTICE, RATE_LIMITED_REASON, SHOULD_RETRY},
     api_error::ApiError,
+    card,
     faults::Fault,
     limits::Reason,
+    oauth,
 };
 
 /// What happens to one request.
@@ -22,13 +27,6 @@ pub enum Step {
     /// It is read and then answered with this, without a look at limiters, API key or idempotency key. It is not
     /// executed.
     Answer(Canned),
-    /// Stripe breaks down in the middle of the execution: a 500 is stored under the key and replayed from then on. It
-    /// takes effect only if the request gets as far as executing.
-    StoredServerError {
-        /// Whether the side effect was made. It shows in the ledger at once, but objects show it only after
-        /// [`Sim::settle`](crate::Sim::settle).
-        executed: bool,
-    },
 }
 
 /// An answer that the test gives in Stripe's place.
@@ -63,6 +61,22 @@ impl Canned {
         Self::error(&ApiError::lock_timeout()).header(SHOULD_RETRY, "true").without_request_id()
     }
 
+    /// The 402 of a card that was declined with this decline code, with the advice and the network's code that go with it.
+    /// A code that Stripe does not have is taken as it is.
+    pub fn declined(decline_code: &str) -> Self {
+        let error = match card::decline(decline_code) {
+            Some(decline) => ApiError::card(&decline),
+            None => ApiError::declined("card_declined", "the card was declined")
+                .with("decline_code", decline_code),
+        };
+        Self::error(&error).header(SHOULD_RETRY, "false")
+    }
+
+    /// A 500 of Stripe's that is stored nowhere, and says nothing of what happened.
+    pub fn server_error() -> Self {
+        Self::error(&ApiError::broken())
+    }
+
     /// The 401 of an API key that is not known.
     pub fn unauthorized() -> Self {
         Self::error(&ApiError::unauthorized())
@@ -81,6 +95,47 @@ impl Canned {
     /// The 400 of a key that comes with other parameters than at first.
     pub fn idempotency_error() -> Self {
         Self::error(&ApiError::key_mismatch())
+    }
+
+    /// A 408: something did not wait for the request to arrive. Whether Stripe got it all the same is open.
+    pub fn request_timeout() -> Self {
+        Self::html(StatusCode::REQUEST_TIMEOUT)
+    }
+
+    /// The 424 of something outside of Stripe that failed.
+    pub fn external_dependency() -> Self {
+        Self::error(&ApiError::external_dependency())
+    }
+
+    /// A redirect of something between the client and Stripe, which sends none: no `Request-Id`.
+    ///
+    /// # Panics
+    ///
+    /// If `status` is not a status code, or `location` not a header's value.
+    #[track_caller]
+    pub fn redirect(status: impl TryInto<StatusCode>, location: &str) -> Self {
+        Self::empty(status).header(LOCATION, location)
+    }
+
+    /// An error of OAuth, which is a string: `invalid_grant`, `invalid_client`, ….
+    ///
+    /// # Panics
+    ///
+    /// If `status` is not a status code.
+    #[track_caller]
+    pub fn oauth(status: impl TryInto<StatusCode>, error: &str) -> Self {
+        let (status, body) = oauth::refusal(valid(status, "a status code"), error, "the test wants it so");
+        Self::json(status, &body)
+    }
+
+    /// With a `Stripe-Notice`.
+    ///
+    /// # Panics
+    ///
+    /// If `text` is not a header's value.
+    #[track_caller]
+    pub fn notice(self, text: &str) -> Self {
+        self.header(NOTICE, text)
     }
 
     /// A page of something between the client and Stripe: no `Request-Id`.

@@ -1,18 +1,17 @@
-//! The simulator over TCP: HTTP/1.1 and HTTP/2 with prior knowledge, on one port.
+//! The simulator over TCP: HTTP/1.1 and HTTP/2 on one port, with prior knowledge or, with the feature `tls`, by ALPN.
 
 use std::{
+    error::Error,
     fmt, io,
     net::SocketAddr,
-    pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
-use http::{Request, Version};
+use http::{Request, Response, Version};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -22,7 +21,7 @@ use hyper_util::{
     },
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::oneshot,
     task::{JoinHandle, JoinSet},
@@ -30,7 +29,14 @@ use tokio::{
 };
 use tower::Service;
 
-use crate::sim::Sim;
+use crate::{
+    body::SimBody,
+    control,
+    error::SimErrorKind,
+    faults::Fault,
+    sim::Sim,
+    wire::{Resettable, Signals, Slipping},
+};
 
 /// How long [`Server::shutdown`] waits for exchanges that are going on.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -42,11 +48,24 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 ///
 /// A fault that loses the connection resets it on HTTP/1.1, and resets the stream on HTTP/2, where the other streams go
 /// on. See [`Fault`](crate::Fault) for what cannot be injected over TCP.
+///
+/// Clients on the same machine find the simulator itself under `/_sim/`: `ledger`, `log`, `clock`, `settle`, `faults`,
+/// `script`, `scenario` and `authenticate`, as JSON. The crate's README tells what they take.
 pub struct Server {
     addr: SocketAddr,
     accepted: Arc<AtomicU64>,
     stop: oneshot::Sender<()>,
     task: AbortOnDrop,
+    #[cfg(feature = "tls")]
+    certificate: Option<Vec<u8>>,
+}
+
+/// What stands between TCP and HTTP.
+#[derive(Clone)]
+enum Security {
+    None,
+    #[cfg(feature = "tls")]
+    Tls(tokio_rustls::TlsAcceptor),
 }
 
 impl Server {
@@ -56,12 +75,43 @@ impl Server {
     ///
     /// If the address cannot be listened on.
     pub async fn bind(sim: Sim, addr: SocketAddr) -> io::Result<Self> {
+        Self::listen(sim, addr, Security::None).await
+    }
+
+    /// Listens on `addr` with TLS, and negotiates HTTP/2 or HTTP/1.1. The certificate is made on the spot and valid for
+    /// `localhost`, the loopback addresses and `api.stripe.com`: see [`Server::certificate`].
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be listened on, or no certificate be made.
+    #[cfg(feature = "tls")]
+    pub async fn bind_tls(sim: Sim, addr: SocketAddr) -> io::Result<Self> {
+        let (acceptor, certificate) = crate::tls::acceptor()?;
+        let server = Self::listen(sim, addr, Security::Tls(acceptor)).await?;
+        Ok(Self { certificate: Some(certificate), ..server })
+    }
+
+    /// The certificate that it shows, as DER: what a client has to trust. `None` without TLS.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.certificate.as_deref()
+    }
+
+    async fn listen(sim: Sim, addr: SocketAddr, security: Security) -> io::Result<Self> {
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let accepted = Arc::new(AtomicU64::new(0));
-        let task = tokio::spawn(accept(listener, sim, Arc::clone(&accepted), stopped));
-        Ok(Self { addr, accepted, stop, task: AbortOnDrop(task) })
+        let task = tokio::spawn(accept(listener, sim, security, Arc::clone(&accepted), stopped));
+        Ok(Self {
+            addr,
+            accepted,
+            stop,
+            task: AbortOnDrop(task),
+            #[cfg(feature = "tls")]
+            certificate: None,
+        })
     }
 
     /// Where it listens.
@@ -102,6 +152,7 @@ impl Drop for AbortOnDrop {
 async fn accept(
     listener: TcpListener,
     sim: Sim,
+    security: Security,
     accepted: Arc<AtomicU64>,
     mut stopped: oneshot::Receiver<()>,
 ) {
@@ -113,10 +164,11 @@ async fn accept(
             _ = &mut stopped => break,
             Some(_) = connections.join_next() => {}
             accepting = listener.accept() => match accepting {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     accepted.fetch_add(1, Ordering::SeqCst);
                     sim.shared.connections.fetch_add(1, Ordering::SeqCst);
-                    connections.spawn(serve(stream, sim.clone(), graceful.watcher()));
+                    let handler = Handler { sim: sim.clone(), signals: Signals::new(), local: peer.ip().is_loopback() };
+                    connections.spawn(secure(stream, handler, security.clone(), graceful.watcher()));
                 }
                 // Out of descriptors, most likely: it gets better when a connection ends, not at once.
                 Err(_) => sleep(ACCEPT_PAUSE).await,
@@ -127,69 +179,96 @@ async fn accept(
     let _ = timeout(DRAIN, graceful.shutdown()).await;
 }
 
-async fn serve(stream: TcpStream, sim: Sim, watcher: Watcher) {
+async fn secure(stream: TcpStream, handler: Handler, security: Security, watcher: Watcher) {
     // Small answers are not to wait for an acknowledgement. A stream that refuses the option works all the same.
     let _ = stream.set_nodelay(true);
-    let lost = Arc::new(AtomicBool::new(false));
-    let connection = Connection { stream, lost: Arc::clone(&lost) };
-    let service = service_fn(move |request: Request<Incoming>| {
-        let lost = Arc::clone(&lost);
-        let h1 = request.version() < Version::HTTP_2;
-        let response = sim.service().call(request);
-        async move {
-            let response = response.await;
-            if response.is_err() && h1 {
-                lost.store(true, Ordering::SeqCst);
+    let stream = Resettable::new(stream, Arc::clone(&handler.signals));
+    match security {
+        Security::None => serve(stream, handler, watcher).await,
+        #[cfg(feature = "tls")]
+        Security::Tls(acceptor) => {
+            // A client that fails the handshake is told so by it, and is nobody's concern here.
+            if let Ok(stream) = acceptor.accept(stream).await {
+                serve(stream, handler, watcher).await;
             }
-            response
+        }
+    }
+}
+
+async fn serve<T>(stream: T, handler: Handler, watcher: Watcher)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let stream = Slipping::new(stream, Arc::clone(&handler.signals));
+    let service = service_fn(move |request: Request<Incoming>| {
+        // After a GOAWAY the client takes every later stream for refused, so it has to be.
+        let number = handler.signals.next_stream();
+        let handler = handler.clone();
+        async move {
+            match number {
+                Some(number) => handler.handle(request, number).await,
+                None => Err(Lost::refused()),
+            }
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // Under paused time a timer would fire while a socket is waited on.
     builder.http1().header_read_timeout(None);
-    let serving = builder.serve_connection(TokioIo::new(connection), service).into_owned();
+    let serving = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     // A connection that was lost on purpose ends in an error, and so does one whose client went away.
     let _ = watcher.watch(serving).await;
 }
 
-/// A TCP stream that is reset instead of closed once it counts as lost.
-struct Connection {
-    stream: TcpStream,
-    lost: Arc<AtomicBool>,
+/// What handles the requests of one connection.
+#[derive(Clone)]
+struct Handler {
+    sim: Sim,
+    signals: Arc<Signals>,
+    /// The client is on the same machine.
+    local: bool,
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if self.lost.load(Ordering::SeqCst) {
-            // Where the option is refused the client sees an ordinary close before the response, which is as fatal.
-            let _ = self.stream.set_zero_linger();
+impl Handler {
+    async fn handle(self, request: Request<Incoming>, number: u32) -> Result<Response<SimBody>, Lost> {
+        if self.local && request.uri().path().starts_with(control::PATH) {
+            return Ok(control::handle(&self.sim, request).await);
         }
+        let h1 = request.version() < Version::HTTP_2;
+        self.sim.service().call(request).await.map_err(|error| {
+            if h1 {
+                self.signals.lose();
+            }
+            if error.kind() != SimErrorKind::Refused {
+                return Lost { reason: None };
+            }
+            if error.fault() == Fault::GoAway {
+                self.signals.go_away_before(number);
+            }
+            Lost::refused()
+        })
     }
 }
 
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+/// Why a request gets no response. hyper looks for the reason to reset a stream with among the sources.
+#[derive(Debug)]
+struct Lost {
+    reason: Option<h2::Error>,
+}
+
+impl Lost {
+    fn refused() -> Self {
+        Self { reason: Some(h2::Reason::REFUSED_STREAM.into()) }
     }
 }
 
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the simulator lost this request")
     }
+}
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.lost.load(Ordering::SeqCst) {
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+impl Error for Lost {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.reason.as_ref().map(|reason| reason as _)
     }
 }

@@ -21,8 +21,9 @@ use crate::{
     answer::Answer,
     api_error::ApiError,
     body::SimBody,
-    engine::{Course, Gate, Visit},
+    engine::{Gate, Visit},
     error::SimError,
+    execution::Course,
     faults::Fault,
     pull::{LONGEST_BODY, Pull, Unread},
     request::{Head, Received},
@@ -103,14 +104,17 @@ where
     let visit = sim.arrive(&head);
 
     // Faults that spare the body can do so only if the head alone says which order it is.
-    let early = head.order(!pull.is_empty()).map(|order| sim.step(&visit, &order));
-    match early {
+    let early = head.order(!pull.is_empty()).map(|order| sim.step(&visit, &head, &order));
+    match early.as_ref().map(|(step, _)| step) {
         Some(Step::Fault(Fault::F0)) => return Err(SimError::connect(false)),
+        Some(Step::Fault(fault @ (Fault::RefusedStream | Fault::GoAway))) => {
+            return Err(SimError::refused(*fault, false));
+        }
         Some(Step::Fault(fault @ Fault::F1 { pulled })) => {
             // However the client's body behaves, the connection dies here.
-            let _ = timeout(sim.patience(), pull.take(pulled)).await;
+            let _ = timeout(sim.patience(), pull.take(*pulled)).await;
             sim.read(&visit, pull.taken());
-            return Err(SimError::reset(fault, pull.frames() > 0));
+            return Err(SimError::reset(*fault, pull.frames() > 0));
         }
         _ => {}
     }
@@ -134,28 +138,30 @@ where
     }
 
     let request = Received::new(head, &body);
-    let step = early.unwrap_or_else(|| sim.step(&visit, &request.order));
+    let (step, latency) = early.unwrap_or_else(|| sim.step(&visit, &request.head, &request.order));
     let fault = match step {
+        Step::Pass if latency > Duration::ZERO => Fault::Slow { delay: latency },
         Step::Pass => {
             let answer = sim.handle(&visit, &request, Course::Smooth);
             return Ok(sim.deliver(&visit, answer, SimBody::whole));
         }
         Step::Answer(canned) => return Ok(sim.deliver(&visit, canned.into_answer(), SimBody::whole)),
-        Step::StoredServerError { executed } => {
-            let answer = sim.handle(&visit, &request, Course::BreaksDown { executed });
-            return Ok(sim.deliver(&visit, answer, SimBody::whole));
-        }
         Step::Fault(fault) => fault,
     };
     match fault {
         Fault::F0 => Err(SimError::connect(body_pulled)),
         Fault::F1 { .. } | Fault::F2 => Err(SimError::reset(fault, body_pulled)),
+        Fault::RefusedStream | Fault::GoAway => Err(SimError::refused(fault, body_pulled)),
         Fault::F3 => {
             sim.handle(&visit, &request, Course::Smooth);
             Err(SimError::reset(fault, body_pulled))
         }
         Fault::StoredServerError { executed } => {
             let answer = sim.handle(&visit, &request, Course::BreaksDown { executed });
+            Ok(sim.deliver(&visit, answer, SimBody::whole))
+        }
+        Fault::NoFunds => {
+            let answer = sim.handle(&visit, &request, Course::NoFunds);
             Ok(sim.deliver(&visit, answer, SimBody::whole))
         }
         Fault::F4Cut => {

@@ -16,7 +16,8 @@ use crate::{
     answer::Answer,
     body::SimBody,
     clock::{Clock, tick},
-    engine::{Course, Engine, Execution, Gate, Visit},
+    engine::{Engine, Gate, Visit},
+    execution::{Course, Execution},
     lock::Lock,
     request::{Head, Received},
     script::Step,
@@ -73,8 +74,8 @@ impl Shared {
         self.engine.with(|engine| engine.arrive(head, tick()))
     }
 
-    pub(crate) fn step(&self, visit: &Visit, order: &str) -> Step {
-        self.engine.with(|engine| engine.step(visit, order))
+    pub(crate) fn step(&self, visit: &Visit, head: &Head, order: &str) -> (Step, Duration) {
+        self.engine.with(|engine| engine.step(visit, head, order, tick()))
     }
 
     pub(crate) fn read(&self, visit: &Visit, body: Bytes) {
@@ -91,6 +92,10 @@ impl Shared {
 
     pub(crate) fn finish(&self, visit: &Visit, execution: Execution) -> Answer {
         self.engine.with(|engine| engine.finish(visit, execution, Course::Smooth, self.clock.now()))
+    }
+
+    pub(crate) fn settle(&self) {
+        self.engine.with(|engine| engine.settle(self.clock.now()));
     }
 
     /// Hands an answer to the client, in a body of the given shape.

@@ -2,19 +2,27 @@
 
 use std::{
     fmt,
+    num::NonZeroU32,
     sync::{Arc, atomic::Ordering},
     time::SystemTime,
 };
 
+use serde_json::Value;
+
 use crate::{
-    clock::{Clock, DEFAULT_EPOCH},
+    clock::{Clock, DEFAULT_EPOCH, tick},
     engine::Engine,
     faults::Faults,
+    fields::SettingsError,
+    latency::Latency,
     ledger::Ledger,
     limits::Limits,
     log::Exchange,
+    notice::Notice,
+    scenario::Scenario,
     script::Step,
     service::SimService,
+    settings,
     shared::Shared,
 };
 
@@ -42,6 +50,11 @@ impl Sim {
             limits: Limits::published(),
             faults: Faults::none(),
             epoch: SystemTime::UNIX_EPOCH + DEFAULT_EPOCH,
+            notice: Notice::default(),
+            latency: Latency::none(),
+            scenario: None,
+            strict: false,
+            scripts: Vec::new(),
         }
     }
 
@@ -68,14 +81,31 @@ impl Sim {
         self.shared.engine.with(|engine| *engine.plan.faults() = faults);
     }
 
+    /// Replaces how long answers take.
+    pub fn latency(&self, latency: Latency) {
+        self.shared.engine.with(|engine| engine.plan.latency = latency);
+    }
+
+    /// Plays a scenario from now on, in place of the one that is playing. It follows tokio's time, not Stripe's clock.
+    pub fn play(&self, scenario: Scenario) {
+        self.shared.engine.with(|engine| engine.plan.play(scenario, tick()));
+    }
+
     /// Replaces the limits. What was used of the old ones stays used.
     pub fn limits(&self, limits: Limits) {
         self.shared.engine.with(|engine| engine.limits = limits);
     }
 
-    /// Lets Stripe repair what [`Step::StoredServerError`] left behind: executed effects become visible.
+    /// Lets Stripe repair what [`Fault::StoredServerError`](crate::Fault::StoredServerError) left behind: executed effects become visible.
     pub fn settle(&self) {
-        self.shared.engine.with(Engine::settle);
+        self.shared.settle();
+    }
+
+    /// Lets the customer of a payment intent that `requires_action` authenticate, or fail to. Returns whether any intent of
+    /// this id wanted it. It is nothing that a client did, so the ledger takes no note of it.
+    pub fn authenticate(&self, payment_intent: &str, passed: bool) -> bool {
+        let now = self.shared.clock.now();
+        self.shared.engine.with(|engine| engine.customer_acts(payment_intent, passed, now))
     }
 
     /// What was executed so far, by order.
@@ -141,6 +171,11 @@ pub struct SimBuilder {
     limits: Limits,
     faults: Faults,
     epoch: SystemTime,
+    notice: Notice,
+    latency: Latency,
+    scenario: Option<Scenario>,
+    strict: bool,
+    scripts: Vec<(String, Vec<Step>)>,
 }
 
 impl SimBuilder {
@@ -169,6 +204,45 @@ impl SimBuilder {
         self
     }
 
+    /// How long answers take; no time by default.
+    pub fn latency(mut self, latency: Latency) -> Self {
+        self.latency = latency;
+        self
+    }
+
+    /// Scripts the requests of `order`, as [`Sim::script`] does.
+    pub fn script(mut self, order: impl Into<String>, steps: impl IntoIterator<Item = Step>) -> Self {
+        self.scripts.push((order.into(), steps.into_iter().collect()));
+        self
+    }
+
+    /// Sets everything that a scenario file may say; the crate's README lists it.
+    ///
+    /// # Errors
+    ///
+    /// If something in it is unknown, missing, or not what it should be.
+    pub fn settings(self, settings: &Value) -> Result<Self, SettingsError> {
+        settings::apply(self, settings)
+    }
+
+    /// Plays this scenario from the start.
+    pub fn scenario(mut self, scenario: Scenario) -> Self {
+        self.scenario = Some(scenario);
+        self
+    }
+
+    /// Refuses parameters of v1 that Stripe does not take, instead of ignoring them.
+    pub fn strict_parameters(mut self, strict: bool) -> Self {
+        self.strict = strict;
+        self
+    }
+
+    /// Attaches `Stripe-Notice` with this text to every `every`th answer of Stripe's.
+    pub fn notice(mut self, text: impl Into<String>, every: NonZeroU32) -> Self {
+        self.notice = Notice::new(text.into(), every);
+        self
+    }
+
     /// What Stripe's clock shows at the start; 2026-01-01 by default.
     pub fn epoch(mut self, epoch: SystemTime) -> Self {
         self.epoch = epoch;
@@ -182,7 +256,16 @@ impl SimBuilder {
         if accounts.is_empty() {
             accounts = vec!["sk_test_sim".to_owned(), "sk_live_sim".to_owned()];
         }
-        let engine = Engine::new(self.seed, accounts, self.limits, self.faults);
+        let mut engine = Engine::new(self.seed, accounts, self.limits, self.faults);
+        engine.notice = self.notice;
+        engine.strict = self.strict;
+        for (order, steps) in self.scripts {
+            engine.plan.script(&order, steps);
+        }
+        engine.plan.latency = self.latency;
+        if let Some(scenario) = self.scenario {
+            engine.plan.play(scenario, tick());
+        }
         Sim { shared: Arc::new(Shared::new(engine, Clock::starting_at(self.epoch))) }
     }
 }

@@ -179,7 +179,7 @@ async fn a_key_is_1_to_255_characters_long() {
 async fn a_stored_500_is_replayed_and_its_effect_shows_after_repair() {
     for executed in [true, false] {
         let sim = sim();
-        sim.script("a", [Step::StoredServerError { executed }]);
+        sim.script("a", [Step::Fault(Fault::StoredServerError { executed })]);
         let first = charge("a").key("k").ok(&sim).await;
         assert_eq!(
             (first.status, first.header("stripe-should-retry")),

@@ -2,7 +2,13 @@
 
 mod api;
 mod client;
+mod control;
 mod faults;
+mod h2;
 mod keys;
 mod limits;
+mod locks;
+mod payments;
 mod tcp;
+mod v2;
+mod weather;

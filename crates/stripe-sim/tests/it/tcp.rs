@@ -73,7 +73,9 @@ async fn both_protocols_answer_on_one_port_and_reuse_their_connection() {
 
 #[tokio::test]
 async fn a_lost_answer_kills_the_connection_of_http_1() {
-    for fault in [Fault::F0, Fault::F1 { pulled: 0 }, Fault::F2, Fault::F3] {
+    for fault in
+        [Fault::F0, Fault::F1 { pulled: 0 }, Fault::F2, Fault::F3, Fault::RefusedStream, Fault::GoAway]
+    {
         let sim = sim();
         let server = serve(&sim).await;
         sim.script("a", [Step::Fault(fault)]);
