@@ -83,6 +83,7 @@ mod log;
 mod objects;
 mod page;
 mod plan;
+pub mod proxy;
 mod pull;
 mod request;
 mod route;
