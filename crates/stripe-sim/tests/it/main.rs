@@ -5,4 +5,5 @@ mod client;
 mod faults;
 mod keys;
 mod limits;
+mod proxy;
 mod tcp;
