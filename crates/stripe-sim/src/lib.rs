@@ -93,6 +93,7 @@ mod oauth;
 mod objects;
 mod page;
 mod plan;
+pub mod proxy;
 mod pull;
 mod request;
 mod route;

@@ -9,6 +9,7 @@ mod keys;
 mod limits;
 mod locks;
 mod payments;
+mod proxy;
 mod tcp;
 mod v2;
 mod weather;
