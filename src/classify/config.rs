@@ -7,6 +7,8 @@ use crate::vocab::{ConfigError, Problem, Setting};
 pub struct ClassifyConfig {
     pub(super) max_bytes: usize,
     pub(super) max_time: Duration,
+    /// How much of a success is read before it is handed on; 0 for nothing.
+    pub(super) buffer: usize,
 }
 
 impl ClassifyConfig {
@@ -19,7 +21,7 @@ impl ClassifyConfig {
 
 impl Default for ClassifyConfig {
     fn default() -> Self {
-        Self { max_bytes: 64 * 1024, max_time: Duration::from_secs(1) }
+        Self { max_bytes: 64 * 1024, max_time: Duration::from_secs(1), buffer: 0 }
     }
 }
 
@@ -44,6 +46,18 @@ impl ClassifyBuilder {
         self
     }
 
+    /// Reads the body of a success too, up to so many bytes, before the response is handed on: the buffered mode.
+    /// Default: off. 1 MiB suits answers of Stripe's API.
+    ///
+    /// Without it, a success whose body breaks off is the caller's to fetch again. With it, `retry` does that, if the
+    /// request is a GET or has a key, and the time limit of an attempt covers the body. What is longer is handed on as it
+    /// comes.
+    #[must_use]
+    pub const fn buffer(mut self, bytes: usize) -> Self {
+        self.config.buffer = bytes;
+        self
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -59,6 +73,9 @@ impl ClassifyBuilder {
     pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
         if self.config.max_bytes > 1024 * 1024 {
             problems.push(Setting::new("max_bytes", self.config.max_bytes).must_be("at most 1048576"));
+        }
+        if self.config.buffer > 1024 * 1024 {
+            problems.push(Setting::new("buffer", self.config.buffer).must_be("at most 1048576"));
         }
         if self.config.max_bytes == 0 {
             problems.push(Setting::new("max_bytes", 0).must_be("more than zero"));

@@ -2,10 +2,11 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{Response, header::CONTENT_ENCODING, response::Parts};
+use http::{Response, StatusCode, header::CONTENT_ENCODING, response::Parts};
 use http_body::Body;
 use pin_project::pin_project;
 use tokio::time::Sleep;
@@ -41,13 +42,14 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = match this.reading {
-            Some(reading) => ready!(reading.poll(this.config, this.recorder, cx)),
+            Some(reading) => ready!(reading.poll(this.recorder, cx)),
             None => match ready!(this.inner.poll(cx)) {
                 Ok(response) => {
                     this.recorder.answered_if_unheard(response.status(), response.headers());
-                    if response.status().as_u16() >= 400 {
-                        let reading = this.reading.insert(Reading::new(response));
-                        ready!(reading.poll(this.config, this.recorder, cx))
+                    let bounds = Bounds::of(this.config, response.status());
+                    if bounds.max_bytes > 0 {
+                        let reading = this.reading.insert(Reading::new(response, bounds));
+                        ready!(reading.poll(this.recorder, cx))
                     } else {
                         response.map(|body| StripeBody::new(body, this.recorder.deadline()))
                     }
@@ -64,11 +66,30 @@ where
     }
 }
 
-/// So many frames are read of an error body at most: frames may be empty, and never end.
+/// So many frames are read of a body at most: frames may be empty, and never end.
 const MAX_FRAMES: u32 = 4_096;
 
-/// An error body that is being read.
+/// How much of a body is read, and for how long.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    max_bytes: usize,
+    /// `None` where the time limit of the attempt is the only one.
+    max_time: Option<Duration>,
+}
+
+impl Bounds {
+    fn of(config: &ClassifyConfig, status: StatusCode) -> Self {
+        if status.as_u16() >= 400 {
+            Self { max_bytes: config.max_bytes, max_time: Some(config.max_time) }
+        } else {
+            Self { max_bytes: if status.is_success() { config.buffer } else { 0 }, max_time: None }
+        }
+    }
+}
+
+/// A body that is being read.
 struct Reading<R: Body> {
+    bounds: Bounds,
     head: Option<Parts>,
     first: Bytes,
     more: BytesMut,
@@ -79,9 +100,10 @@ struct Reading<R: Body> {
 }
 
 impl<R: Body<Data = Bytes> + Unpin> Reading<R> {
-    fn new(response: Response<R>) -> Self {
+    fn new(response: Response<R>, bounds: Bounds) -> Self {
         let (head, body) = response.into_parts();
         Self {
+            bounds,
             head: Some(head),
             first: Bytes::new(),
             more: BytesMut::new(),
@@ -91,13 +113,8 @@ impl<R: Body<Data = Bytes> + Unpin> Reading<R> {
         }
     }
 
-    fn poll(
-        &mut self,
-        config: &ClassifyConfig,
-        recorder: &Recorder,
-        cx: &mut Context<'_>,
-    ) -> Poll<Response<StripeBody<R>>> {
-        ready!(self.poll_read(config, cx));
+    fn poll(&mut self, recorder: &Recorder, cx: &mut Context<'_>) -> Poll<Response<StripeBody<R>>> {
+        ready!(self.poll_read(cx));
         let Some(head) = self.head.take() else { return Poll::Pending };
         let read = if self.more.is_empty() {
             std::mem::take(&mut self.first)
@@ -105,9 +122,13 @@ impl<R: Body<Data = Bytes> + Unpin> Reading<R> {
             std::mem::take(&mut self.more).freeze()
         };
         let tail = std::mem::replace(&mut self.tail, Tail::End);
-        let whole =
-            matches!(tail, Tail::End | Tail::Trailers(_)) && !head.headers.contains_key(CONTENT_ENCODING);
-        let error = if whole { StripeError::parse(&read) } else { None };
+        if matches!(tail, Tail::Failed(_)) {
+            recorder.body_lost();
+        }
+        let readable = head.status.as_u16() >= 400
+            && matches!(tail, Tail::End | Tail::Trailers(_))
+            && !head.headers.contains_key(CONTENT_ENCODING);
+        let error = if readable { StripeError::parse(&read) } else { None };
         let mut response = Response::from_parts(head, StripeBody::resumed(read, tail, recorder.deadline()));
         if let Some(error) = error {
             if !error.is_oauth() {
@@ -119,7 +140,7 @@ impl<R: Body<Data = Bytes> + Unpin> Reading<R> {
     }
 
     /// Reads until the body ends or fails, or a bound is reached.
-    fn poll_read(&mut self, config: &ClassifyConfig, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Tail::Rest(body) = &mut self.tail {
             self.frames += 1;
             if self.frames > MAX_FRAMES {
@@ -131,7 +152,7 @@ impl<R: Body<Data = Bytes> + Unpin> Reading<R> {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => {
                         self.push(data);
-                        if self.len() > config.max_bytes {
+                        if self.len() > self.bounds.max_bytes {
                             return Poll::Ready(());
                         }
                     }
@@ -142,7 +163,8 @@ impl<R: Body<Data = Bytes> + Unpin> Reading<R> {
                     }
                 },
                 Poll::Pending => {
-                    let alarm = || Box::pin(tokio::time::sleep(config.max_time));
+                    let Some(max_time) = self.bounds.max_time else { return Poll::Pending };
+                    let alarm = || Box::pin(tokio::time::sleep(max_time));
                     return self.alarm.get_or_insert_with(alarm).as_mut().poll(cx);
                 }
             }

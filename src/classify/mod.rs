@@ -11,7 +11,8 @@
 //! HTTP/1.1 connection.
 //!
 //! # When not
-//! The body of a success is never read, buffered or delayed.
+//! The body of a success is never read, buffered or delayed, unless [`buffer`](ClassifyBuilder::buffer) asks for it: then
+//! `retry` fetches a success again whose body broke off, if the request is a GET or has a key.
 //!
 //! # Example
 //! ```
@@ -51,6 +52,7 @@
 //! |---|---|
 //! | `max_bytes` of an error body that are read | 64 KiB |
 //! | `max_time` for reading it | 1 s |
+//! | `buffer`: bytes of a success that are read first | 0 |
 //!
 //! What exceeds either is handed on unread, and its head alone decides.
 //!

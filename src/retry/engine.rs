@@ -183,6 +183,10 @@ fn wish(kind: CallKind, progress: &mut Progress, attempt: &Attempt) -> Wish {
             _ => Wish::Stop(Stop::Cancelled),
         };
     };
+    if attempt.outcome == Outcome::Success && attempt.body_lost && executed_at_most_once {
+        // Executed for sure; the same key, or the same GET, brings the answer again.
+        return Wish::Retry(Pace::Ordinary);
+    }
     if matches!(attempt.outcome, Outcome::Success | Outcome::Foreign | Outcome::Redirect) {
         return Wish::Stop(Stop::Final);
     }

@@ -31,6 +31,8 @@ pub struct Attempt {
     pub should_retry: Option<bool>,
     /// Whether the client is sure that it never left, and may be sent again at once.
     pub resend: bool,
+    /// Whether the body of a success broke off before it was read, in the buffered mode of `classify`.
+    pub body_lost: bool,
     /// For a refusal: when it may be worth trying again.
     pub retry_in: Option<Duration>,
     /// When it began.
@@ -80,6 +82,7 @@ impl Attempt {
             original_request: None,
             should_retry: None,
             resend: false,
+            body_lost: false,
             retry_in: None,
             began: now,
             took: Duration::ZERO,
@@ -111,9 +114,11 @@ impl Attempt {
         (self.outcome, self.certainty) = self.outcome.refined(self.certainty, code, error_type);
     }
 
-    /// Takes in a failure. A head that came before it stands: the head decides.
+    /// Takes in a failure. A head that came before it stands: the head decides, and only the body was lost.
     pub(super) const fn failed(&mut self, failure: Failure) {
-        if self.status.is_none() && self.on_the_wire() {
+        if self.status.is_some() {
+            self.body_lost = true;
+        } else if self.on_the_wire() {
             self.outcome = Outcome::Transport(failure.kind());
             self.certainty = failure.certainty();
             self.resend = failure.resend();

@@ -4,6 +4,7 @@ mod campaign;
 mod support;
 
 mod bad_input;
+mod buffered;
 mod cancellation;
 mod composition;
 mod contract;

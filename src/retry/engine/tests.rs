@@ -16,7 +16,13 @@ const SECOND: Duration = Duration::from_secs(1);
 /// How an attempt ends.
 #[derive(Clone, Debug)]
 enum End {
-    Answer { status: u16, headers: Vec<(String, String)>, error: Option<(Option<String>, Option<String>)> },
+    Answer {
+        status: u16,
+        headers: Vec<(String, String)>,
+        error: Option<(Option<String>, Option<String>)>,
+    },
+    /// A success, whose body broke off while it was read.
+    BodyLost,
     Failure(Failure),
     Refusal(Option<Duration>),
 }
@@ -131,6 +137,11 @@ impl Scene {
                 retry_after = retry_after::parse(&headers, || SystemTime::UNIX_EPOCH);
             }
             End::Failure(failure) => self.handle.failed(*failure),
+            End::BodyLost => {
+                let headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static("req_1"))]);
+                self.handle.answered(StatusCode::OK, &headers);
+                self.handle.body_lost();
+            }
             End::Refusal(_) => drop(self.handle.refuse(Refusal::DeadlineExceeded)),
         }
         let mut attempt = entered.close().expect("nobody else is in it");

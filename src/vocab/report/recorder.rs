@@ -183,6 +183,15 @@ impl Recorder {
         });
     }
 
+    /// Adds that the body of the answer broke off.
+    pub fn body_lost(&self) {
+        self.shared().state.with(|state| {
+            if let Some(attempt) = &mut state.current {
+                attempt.body_lost = true;
+            }
+        });
+    }
+
     /// Adds Stripe's id of the exchange, and of the one whose answer it replays.
     pub fn identified(&self, id: Option<RequestId>, original: Option<RequestId>) {
         self.shared().state.with(|state| {

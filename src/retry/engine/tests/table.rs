@@ -146,6 +146,24 @@ fn a_body_lost_after_the_head_of_a_success_is_final_in_streaming_mode() {
 }
 
 #[test]
+fn a_body_lost_after_the_head_of_a_success_is_fetched_again_in_buffered_mode() {
+    for case in Case::all().into_iter().filter(|case| case.must("mode") == "buffered") {
+        let mut scene = case.scene();
+        let (wait, purpose) = waits(scene.ends(&End::BodyLost));
+        let window =
+            Duration::from_millis(case.number("min_ms"))..=Duration::from_millis(case.number("max_ms"));
+        assert!(window.contains(&wait) && purpose == Purpose::Retry, "{}: waits {wait:?}", case.id);
+        assert_eq!(scene.handle.certainty(), Certainty::Executed, "{}", case.id);
+    }
+    assert_eq!(
+        Scene::unkeyed_post().ends(&End::BodyLost),
+        stops(Stop::Final),
+        "it was executed, and has no key"
+    );
+    assert_eq!(Scene::post().attempts(1).ends(&End::BodyLost), stops(Stop::Attempts));
+}
+
+#[test]
 fn the_delays_of_a_case_fill_its_window() {
     let jitter = Jitter::seeded(7);
     let delays: Vec<_> =
