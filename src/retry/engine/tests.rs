@@ -138,7 +138,10 @@ impl Scene {
             }
             End::Failure(failure) => self.handle.failed(*failure),
             End::BodyLost => {
-                let headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static("req_1"))]);
+                let headers = HeaderMap::from_iter([(
+                    crate::vocab::headers::REQUEST_ID,
+                    HeaderValue::from_static("req_1"),
+                )]);
                 self.handle.answered(StatusCode::OK, &headers);
                 self.handle.body_lost();
             }
