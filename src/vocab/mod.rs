@@ -37,6 +37,8 @@ pub mod tracked;
 pub mod transport_error;
 
 #[cfg(test)]
+mod label_tests;
+#[cfg(test)]
 mod standing_tests;
 
 pub use self::{
