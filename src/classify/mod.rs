@@ -65,6 +65,15 @@
 //! [`Meaning`] sorts all known error codes by whose business they are: `config` pages a human, `caller` is a defect of the
 //! program, `business` is everyday life, `transient` passes.
 //!
+//! # Tracing
+//! [`StripeMakeClassifier`] tells `tower-http`'s `TraceLayer` which answers are failures. A declined card is none.
+//! ```
+//! use tower_http::trace::TraceLayer;
+//! use tower_stripe::classify::StripeMakeClassifier;
+//!
+//! let trace = TraceLayer::new(StripeMakeClassifier::new());
+//! ```
+//!
 //! # Defaults
 //! | setting | default |
 //! |---|---|
@@ -83,6 +92,7 @@ mod future;
 mod layer;
 mod meaning;
 mod service;
+mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -95,4 +105,5 @@ pub use self::{
     layer::ClassifyLayer,
     meaning::Meaning,
     service::Classify,
+    trace::{StripeClassifier, StripeClassifyEos, StripeMakeClassifier},
 };
