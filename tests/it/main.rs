@@ -7,6 +7,7 @@ mod bad_input;
 mod cancellation;
 mod composition;
 mod contract;
+mod declines;
 mod expiry;
 mod keys;
 mod locks;
