@@ -36,7 +36,7 @@ use crate::vocab::{
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), BoxError> {
-/// # let client = tower::service_fn(|_: http::Request<()>| async {
+/// # let client = tower::service_fn(|_: http::Request<Full<Bytes>>| async {
 /// #     http::Response::builder().status(402).body(Full::<Bytes>::default()).map_err(BoxError::from)
 /// # });
 /// let trace = TraceLayer::new(StripeMakeClassifier::new())
@@ -47,7 +47,7 @@ use crate::vocab::{
 ///     });
 /// let client = ServiceBuilder::new().layer(trace).layer(ClassifyLayer::default()).service(client);
 ///
-/// let request = http::Request::post("https://api.stripe.com/v1/refunds").body(())?;
+/// let request = http::Request::post("https://api.stripe.com/v1/refunds").body(Full::default())?;
 /// let response = client.oneshot(request).await?;
 /// # assert_eq!(response.status(), 402);
 /// # Ok(())
