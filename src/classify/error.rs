@@ -5,11 +5,13 @@ use std::fmt;
 use http::Response;
 use serde_json::{Map, Value};
 
+use super::{AdviceCode, Decline, DeclineCode, Meaning};
+
 /// The error that Stripe answered with, v1 or v2, from the body of a response.
 ///
 /// All fields are optional: Stripe leaves out what does not apply, v2 errors may have no type, and a body may have come
 /// from something in between. `Debug` shows none of the texts, since Stripe's messages may quote what was sent; read
-/// them by their accessors.
+/// them by their accessors. It masks decline codes as [`Decline`] does.
 ///
 /// (Source of the fields: Stripe's API reference, "Errors", and the error classes of its own libraries, 2026-11.)
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -97,10 +99,40 @@ impl StripeError {
         }
     }
 
-    /// Whether it has the shape of OAuth's errors, whose codes are words of their own.
+    /// Whether it has the shape of OAuth's errors, as of `/oauth/token`: its `error` is a text, which [`code`](Self::code)
+    /// returns, with an `error_description` beside it, which is the [`message`](Self::message).
+    ///
+    /// Their codes are words of their own, so nothing is concluded from them but their [`meaning`](Self::meaning). Gateways
+    /// answer in the same shape. (Source: Stripe's OAuth reference.)
     #[must_use]
     pub const fn is_oauth(&self) -> bool {
         self.oauth
+    }
+
+    /// What is to be known of a declined payment; `None` if it is another error.
+    ///
+    /// A decline is what has a decline code, every `card_error`, and what has one of the error codes that act as a
+    /// decline. A v2 error is none.
+    #[must_use]
+    pub fn decline(&self) -> Option<Decline> {
+        if self.oauth {
+            return None;
+        }
+        let code = DeclineCode::of_error(self.error_type(), self.code(), self.decline_code())?;
+        let decline = Decline::new(code);
+        Some(self.advice_code().and_then(AdviceCode::parse).map_or(decline, |advice| decline.advised(advice)))
+    }
+
+    /// Whose business it is. [`Meaning::of`] takes the outcome of the response into account as well.
+    #[must_use]
+    pub fn meaning(&self) -> Meaning {
+        if self.oauth {
+            return Meaning::of_oauth(self.code());
+        }
+        match self.decline() {
+            Some(_) => Meaning::Business,
+            None => Meaning::of_error(self.error_type(), self.code()),
+        }
     }
 
     texts! {
@@ -118,11 +150,11 @@ impl StripeError {
         doc_url,
         /// The request in Stripe's dashboard.
         request_log_url,
-        /// Why the issuer declined.
+        /// Why the issuer declined, in Stripe's own word: not to be shown to the payer. [`decline`](Self::decline) is.
         decline_code,
         /// What the issuer advises: `try_again_later`, `do_not_try_again` or `confirm_card_data`.
         advice_code,
-        /// The card network's own code.
+        /// The card network's own code. As telling as the decline code.
         network_decline_code,
         /// The card network's own advice.
         network_advice_code,
@@ -163,11 +195,19 @@ impl fmt::Debug for StripeError {
         f.debug_struct("StripeError")
             .field("type", &word(&self.error_type))
             .field("code", &word(&self.code))
-            .field("decline_code", &word(&self.decline_code))
+            .field("decline_code", &masked(&self.decline_code))
             .field("advice_code", &word(&self.advice_code))
             .field("payment_intent", &self.payment_intent)
             .field("setup_intent", &self.setup_intent)
             .finish_non_exhaustive()
+    }
+}
+
+/// A decline code as far as it may be told.
+fn masked(code: &Option<Box<str>>) -> Option<&str> {
+    match code.as_deref().map(DeclineCode::parse) {
+        Some(code) if code.is_masked() => Some(code.masked().as_str()),
+        _ => word(code),
     }
 }
 

@@ -47,6 +47,34 @@
 //! # Ok::<(), tower_stripe::ConfigError>(())
 //! ```
 //!
+//! # Declines
+//! [`StripeError::decline`] says of a declined payment who can mend it ([`Remedy`]), whether it may be tried again
+//! ([`TryAgain`]), and what a shop may say to the payer ([`MessageKey`]). The issuer's advice stands above the code, and
+//! what would warn a thief is masked. This crate itself retries no 402.
+//! ```
+//! use tower_stripe::classify::{MessageKey, Remedy, StripeError, TryAgain};
+//!
+//! let body = br#"{"error":{"type":"card_error","code":"card_declined","decline_code":"stolen_card"}}"#;
+//! let decline = StripeError::parse(body).and_then(|error| error.decline()).expect("a decline");
+//! assert_eq!(decline.message(), MessageKey::CardDeclined); // for the payer: no more than that
+//! assert_eq!(decline.as_str(), "generic_decline"); // for logs and labels
+//! assert_eq!(decline.code().as_str(), "stolen_card"); // for the merchant alone
+//! assert_eq!((decline.remedy(), decline.try_again()), (Remedy::AnotherCard, TryAgain::Never));
+//! ```
+//!
+//! # Alerts
+//! [`Meaning`] sorts all known error codes by whose business they are: `config` pages a human, `caller` is a defect of the
+//! program, `business` is everyday life, `transient` passes.
+//!
+//! # Tracing
+//! [`StripeMakeClassifier`] tells `tower-http`'s `TraceLayer` which answers are failures. A declined card is none.
+//! ```
+//! use tower_http::trace::TraceLayer;
+//! use tower_stripe::classify::StripeMakeClassifier;
+//!
+//! let trace = TraceLayer::new(StripeMakeClassifier::new());
+//! ```
+//!
 //! # Defaults
 //! | setting | default |
 //! |---|---|
@@ -60,18 +88,24 @@
 //! It does not, and asks nothing of the error type.
 
 mod config;
+mod decline;
 mod error;
 mod future;
 mod layer;
+mod meaning;
 mod service;
+mod trace;
 
 #[cfg(test)]
 mod tests;
 
 pub use self::{
     config::{ClassifyBuilder, ClassifyConfig},
+    decline::{AdviceCode, Decline, DeclineCode, MessageKey, Remedy, TryAgain},
     error::{ClientSecret, RelatedObject, StripeError},
     future::ResponseFuture,
     layer::ClassifyLayer,
+    meaning::Meaning,
     service::Classify,
+    trace::{StripeClassifier, StripeClassifyEos, StripeMakeClassifier},
 };

@@ -8,6 +8,7 @@ mod buffered;
 mod cancellation;
 mod composition;
 mod contract;
+mod declines;
 mod expiry;
 mod keys;
 mod locks;

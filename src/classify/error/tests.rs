@@ -175,6 +175,51 @@ fn debug_shows_codes_and_neither_messages_nor_secrets() {
 }
 
 #[test]
+fn debug_does_not_tell_what_must_not_be_told_to_the_payer() {
+    for hidden in ["fraudulent", "lost_card", "merchant_blacklist", "stolen_card"] {
+        let body = |code| json!({ "error": { "type": "card_error", "code": "card_declined", "decline_code": code } });
+        let error = parse(&body(hidden));
+        assert_eq!(format!("{error:?}"), format!("{:?}", parse(&body("generic_decline"))));
+        assert_eq!(error.decline_code(), Some(hidden), "the merchant can read it");
+    }
+    let unknown = parse(&json!({ "error": { "decline_code": "brand_new" } }));
+    assert!(format!("{unknown:?}").contains("brand_new"), "a word that is not known hides nothing");
+}
+
+#[test]
+fn a_decline_carries_the_advice_that_came_with_it_as_far_as_it_is_known() {
+    let body = |advice: Value| {
+        json!({ "error": {
+            "type": "card_error", "code": "card_declined", "decline_code": "do_not_honor", "advice_code": advice,
+            "network_advice_code": "02", "network_decline_code": "41",
+        }})
+    };
+    for (advice, expected) in [
+        (json!("try_again_later"), Some(AdviceCode::TryAgainLater)),
+        (json!("do_not_try_again"), Some(AdviceCode::DoNotTryAgain)),
+        (json!("confirm_card_data"), Some(AdviceCode::ConfirmCardData)),
+        (json!("brand_new"), None),
+        (json!(null), None),
+        (json!(2), None),
+    ] {
+        let decline = parse(&body(advice.clone())).decline().expect("a decline");
+        assert_eq!((decline.code(), decline.advice_code()), (DeclineCode::DoNotHonor, expected), "{advice}");
+    }
+}
+
+#[test]
+fn only_a_text_as_error_has_the_shape_of_oauth() {
+    assert!(
+        parse(&json!({ "error": "invalid_grant", "error_description": "This code was used." })).is_oauth()
+    );
+    assert!(parse(&json!({ "error": "invalid_grant" })).is_oauth());
+    assert!(!parse(&everything()).is_oauth());
+    // Stripe's own shape, with a description beside it that belongs to none.
+    let v1 = parse(&json!({ "error": { "code": "rate_limit" }, "error_description": "x" }));
+    assert_eq!((v1.is_oauth(), v1.code(), v1.message()), (false, Some("rate_limit"), None));
+}
+
+#[test]
 fn an_error_is_found_in_the_extensions_of_a_response() {
     let mut response = Response::new(());
     assert_eq!(StripeError::of(&response), None);
