@@ -15,4 +15,5 @@ mod reuse;
 mod secrets;
 mod spawn;
 mod unknown_outcomes;
+mod v2;
 mod wire;
