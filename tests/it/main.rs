@@ -9,6 +9,7 @@ mod composition;
 mod contract;
 mod expiry;
 mod handed_back;
+mod hostile_input;
 mod keys;
 mod locks;
 mod retries;
