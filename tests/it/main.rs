@@ -16,6 +16,7 @@ mod retries;
 mod reuse;
 mod secrets;
 mod spawn;
+mod storms;
 mod unknown_outcomes;
 mod v2;
 mod wire;
