@@ -15,6 +15,7 @@ mod locks;
 mod retries;
 mod reuse;
 mod secrets;
+mod sequences;
 mod spawn;
 mod storms;
 mod unknown_outcomes;
