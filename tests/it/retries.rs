@@ -323,6 +323,23 @@ async fn a_server_that_asks_for_too_much_time_ends_the_call() {
     }
 }
 
+/// S-40
+#[tokio::test(start_paused = true)]
+async fn a_date_ten_years_ahead_ends_the_call() {
+    let sim = sim();
+    let noon = SystemTime::UNIX_EPOCH + secs(1_767_268_800);
+    let years = secs(10 * 365 * 24 * 3_600);
+    let asked = httpdate::fmt_http_date(noon + years);
+    sim.script("o", [Step::Answer(Canned::html(503).header("retry-after", asked))]);
+    let retry = RetryConfig::builder().wall_clock(WallClock::manual(noon));
+    let stripe = transport_of(&sim, StripeTransport::builder().retry(retry));
+    let began = time::now();
+    let response = stripe.send(payment("o")).await.expect("something answered");
+    assert_eq!((stop(&response), time::now()), (Some(Stop::RetryAfter), began));
+    assert_eq!(response.report().and_then(|report| report.retry_in()), Some(years), "it is handed over");
+    assert_eq!((statuses(&sim, "o"), response.certainty()), (vec![Some(503)], Some(Certainty::Unknown)));
+}
+
 /// A response body that notes how much of it was read, and when it was dropped.
 struct Watched {
     frames: usize,
