@@ -7,6 +7,7 @@ mod bad_input;
 mod cancellation;
 mod composition;
 mod contract;
+mod docs;
 mod expiry;
 mod handed_back;
 mod hostile_input;
