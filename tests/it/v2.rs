@@ -6,13 +6,14 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use stripe_sim::{Fault, Sim, Step};
 use tower_stripe::{
-    Advice, Certainty, Outcome, ResponseExt, RetryLimit, StripeTransport,
-    vocab::{Purpose, Stop},
+    Advice, Certainty, IdempotencyKey, Outcome, Refusal, ResponseExt, RetryLimit, StripeTransport,
+    idempotency::IdempotencyConfig,
+    vocab::{Purpose, Stop, time::WallClock},
 };
 
 use crate::support::{
     SimClient, assert_one_key_and_body, bytes, keyed, keys, payment, post, request, secs, sim, statuses,
-    stop, stop_of, transport, with,
+    stop, stop_of, transport, transport_of, with,
 };
 
 fn json_post(path: &str, order: &str, fields: &Value) -> Request<Full<Bytes>> {
@@ -156,4 +157,32 @@ async fn a_v2_post_and_a_v2_delete_are_repeated_under_one_key_and_a_v2_get_witho
     assert_eq!((statuses(&sim, "gone"), sim.ledger().executions("gone")), (vec![None, Some(200)], 1));
     assert_one_key_and_body(&sim, "gone");
     assert_ne!(keys(&sim, "made")[0], keys(&sim, "gone")[0]);
+}
+
+/// S-37: by Stripe's own memory of 30 days, and a clock that agrees with it.
+#[tokio::test(start_paused = true)]
+async fn a_v2_key_finds_what_it_achieved_for_29_days_and_is_not_sent_any_more_then() {
+    const DAY: u64 = 24 * 3_600;
+    let sim = sim();
+    let clock = WallClock::manual(sim.clock().now());
+    let settings = IdempotencyConfig::builder().wall_clock(clock.clone());
+    let stripe = transport_of(&sim, StripeTransport::builder().idempotency(settings));
+    let key = IdempotencyKey::new("order-8812").expect("a valid key").born_at(clock.now());
+    let pass = |time| {
+        sim.clock().advance(time);
+        clock.set(clock.now() + time);
+    };
+    for days in [secs(0), secs(29 * DAY - 1)] {
+        pass(days);
+        let response = stripe.send(with(account("o"), key.clone())).await.expect("stripe answered");
+        assert_eq!((response.status(), sim.ledger().executions("o")), (StatusCode::OK, 1));
+    }
+    for days in [secs(1), secs(2 * DAY)] {
+        pass(days);
+        let error = stripe.send(with(account("o"), key.clone())).await.expect_err("refused");
+        assert!(matches!(error.refusal(), Some(Refusal::KeyTooOld { .. })));
+        assert_eq!((error.certainty(), error.advice()), (Certainty::NotSent, Advice::Reconcile));
+    }
+    assert_eq!((statuses(&sim, "o"), sim.ledger().executions("o")), (vec![Some(200); 2], 1));
+    assert_one_key_and_body(&sim, "o");
 }
