@@ -509,6 +509,7 @@ async fn a_service_that_was_ready_and_is_dropped_without_a_call_gives_its_place_
     reserves!(RequestIdLayer::new(), 0);
     reserves!(ClassifyLayer::default(), 0);
     reserves!(IdempotencyLayer::default(), 0);
+    reserves!(TimeoutLayer::default(), 0);
     reserves!(RetryLayer::default(), 1);
     reserves!(TransportLayer::default(), 1);
     assert_eq!(world.calls(), 0);
