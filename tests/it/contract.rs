@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    future::Future,
+    future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -490,6 +490,29 @@ async fn an_error_of_readiness_ends_the_call_and_proves_that_nothing_was_sent() 
     assert!(error.is_transport());
     assert_eq!((error.certainty(), error.attempts()), (Certainty::NotSent, 0));
     assert_eq!(error.advice(), Advice::NewKey);
+}
+
+/// S-110: a place that was reserved for a call that is never made. The transport reserves none before its attempt.
+#[tokio::test(start_paused = true)]
+async fn a_service_that_was_ready_and_is_dropped_without_a_call_gives_its_place_back() {
+    let world = World::new(&[Answer(200)]);
+    macro_rules! reserves {
+        ($layer:expr, $permits_left:expr) => {{
+            let (client, permits) = limited(&world);
+            let mut service = $layer.layer(client);
+            ends(poll_fn(|cx| service.poll_ready(cx))).await.expect("ready");
+            assert_eq!(permits.available_permits(), $permits_left, stringify!($layer));
+            drop(service);
+            assert_nothing_left(&world, &permits, stringify!($layer));
+        }};
+    }
+    reserves!(RequestIdLayer::new(), 0);
+    reserves!(ClassifyLayer::default(), 0);
+    reserves!(IdempotencyLayer::default(), 0);
+    reserves!(TimeoutLayer::default(), 0);
+    reserves!(RetryLayer::default(), 1);
+    reserves!(TransportLayer::default(), 1);
+    assert_eq!(world.calls(), 0);
 }
 
 /// Never ready.

@@ -260,12 +260,34 @@ async fn reads_and_v1_deletes_are_repeated_without_a_key() {
     assert_eq!((response.status(), response.certainty()), (StatusCode::OK, Some(Certainty::Executed)));
     assert_eq!(keys(&sim, "delete"), [None, None]);
     assert_eq!(sim.ledger().executions("delete"), 1);
+}
 
-    // S-20
-    sim.script("again", [Step::Fault(Fault::F3)]);
-    let response = stripe.send(request("DELETE", &path, "again", "")).await.expect("stripe answered");
-    assert_eq!((response.status(), response.outcome()), (StatusCode::NOT_FOUND, Some(Outcome::NotFound)));
-    assert_eq!((response.certainty(), response.advice()), (Some(Certainty::Unknown), Some(Advice::Resend)));
+/// S-20: the 404 stays one; it may well be the trace of the first attempt, so that nothing is certain.
+#[tokio::test(start_paused = true)]
+async fn a_v1_delete_that_finds_nothing_after_a_lost_answer_may_have_been_executed() {
+    for lost in [Fault::F3, Fault::F2] {
+        let sim = sim();
+        let stripe = transport(&sim);
+        let created = stripe.clone().send(post("/v1/customers", "create", "name=x")).await.expect("created");
+        let customer: serde_json::Value = serde_json::from_slice(&bytes(created).await).expect("json");
+        let path = format!("/v1/customers/{}", customer["id"].as_str().expect("an id"));
+        sim.script("o", [Step::Fault(lost)]);
+        let first = stripe.clone().send(request("DELETE", &path, "o", "")).await.expect("stripe answered");
+        assert_eq!((keys(&sim, "o"), sim.ledger().executions("o")), (vec![None, None], 1));
+        if lost == Fault::F2 {
+            assert_eq!(first.certainty(), Some(Certainty::Executed));
+            continue;
+        }
+        assert_eq!((statuses(&sim, "o"), first.outcome()), (vec![None, Some(404)], Some(Outcome::NotFound)));
+        assert_eq!((first.certainty(), first.advice()), (Some(Certainty::Unknown), Some(Advice::Resend)));
+
+        // Without an attempt before it that may have done it, it is a plain no.
+        let again = stripe.send(request("DELETE", &path, "again", "")).await.expect("stripe answered");
+        assert_eq!(
+            (again.outcome(), again.certainty()),
+            (Some(Outcome::NotFound), Some(Certainty::Rejected))
+        );
+    }
 }
 
 /// S-40
@@ -299,6 +321,23 @@ async fn a_server_that_asks_for_too_much_time_ends_the_call() {
         assert_eq!(hint, Some(secs(asked.parse().unwrap_or(u64::MAX))), "it is handed over");
         assert_eq!((sim.log().len(), response.certainty()), (1, Some(Certainty::Unknown)));
     }
+}
+
+/// S-40
+#[tokio::test(start_paused = true)]
+async fn a_date_ten_years_ahead_ends_the_call() {
+    let sim = sim();
+    let noon = SystemTime::UNIX_EPOCH + secs(1_767_268_800);
+    let years = secs(10 * 365 * 24 * 3_600);
+    let asked = httpdate::fmt_http_date(noon + years);
+    sim.script("o", [Step::Answer(Canned::html(503).header("retry-after", asked))]);
+    let retry = RetryConfig::builder().wall_clock(WallClock::manual(noon));
+    let stripe = transport_of(&sim, StripeTransport::builder().retry(retry));
+    let began = time::now();
+    let response = stripe.send(payment("o")).await.expect("something answered");
+    assert_eq!((stop(&response), time::now()), (Some(Stop::RetryAfter), began));
+    assert_eq!(response.report().and_then(|report| report.retry_in()), Some(years), "it is handed over");
+    assert_eq!((statuses(&sim, "o"), response.certainty()), (vec![Some(503)], Some(Certainty::Unknown)));
 }
 
 /// A response body that notes how much of it was read, and when it was dropped.
