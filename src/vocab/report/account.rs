@@ -16,6 +16,7 @@ pub struct Report {
     pub(super) waited: Duration,
     pub(super) stopped: Option<Stop>,
     pub(super) retry_in: Option<Duration>,
+    pub(super) may_be_gone: bool,
 }
 
 impl Report {
@@ -71,6 +72,12 @@ impl Report {
     #[must_use]
     pub const fn retry_in(&self) -> Option<Duration> {
         self.retry_in
+    }
+
+    /// Whether a DELETE was answered 404 after an attempt whose answer was lost: that one may have deleted it already.
+    #[must_use]
+    pub const fn may_be_gone(&self) -> bool {
+        self.may_be_gone
     }
 
     /// Stripe's ids of the attempts that it answered, in order.
