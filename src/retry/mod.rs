@@ -21,7 +21,8 @@
 //! with other gaps. A retry without a key may charge twice; retries of everybody at the same moment keep an outage alive.
 //!
 //! # When not
-//! Where something above retries as well: the attempts multiply. Keep one owner of retries.
+//! Where something above retries as well: the attempts multiply, and unless the caller gives the key, each round gets a new one
+//! and may charge again. Keep one owner of retries.
 //!
 //! # Example
 //! ```

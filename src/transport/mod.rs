@@ -28,7 +28,8 @@
 //! [`Replay`]: crate::vocab::Replay
 //!
 //! # When not
-//! If something above or below retries as well; turn that off. The client must not follow redirects either: a redirected
+//! If something above or below retries as well; turn that off. Each call that comes in without a key gets one of its own, so
+//! that a retry above is a second order. The client must not follow redirects either: a redirected
 //! POST would leave for another host with the API key.
 //!
 //! # Example

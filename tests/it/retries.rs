@@ -280,9 +280,11 @@ async fn a_v1_delete_that_finds_nothing_after_a_lost_answer_may_have_been_execut
         }
         assert_eq!((statuses(&sim, "o"), first.outcome()), (vec![None, Some(404)], Some(Outcome::NotFound)));
         assert_eq!((first.certainty(), first.advice()), (Some(Certainty::Unknown), Some(Advice::Resend)));
+        assert!(first.report().is_some_and(|report| report.may_be_gone()), "it says so");
 
         // Without an attempt before it that may have done it, it is a plain no.
         let again = stripe.send(request("DELETE", &path, "again", "")).await.expect("stripe answered");
+        assert!(again.report().is_some_and(|report| !report.may_be_gone()));
         assert_eq!(
             (again.outcome(), again.certainty()),
             (Some(Outcome::NotFound), Some(Certainty::Rejected))

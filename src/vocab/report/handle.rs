@@ -62,6 +62,7 @@ impl ReportHandle {
             waited: state.waited,
             stopped: state.stopped,
             retry_in: state.retry_in,
+            may_be_gone: state.may_be_gone(),
         })
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::account::Stop;
 use crate::vocab::{
-    Advice, Attempt, CallKind, Certainty, IdempotencyKey, Purpose, SendProof, Standing,
+    Advice, Attempt, CallKind, Certainty, IdempotencyKey, Outcome, Purpose, SendProof, Standing, Verb,
     key::{History, KeyClock},
     time,
 };
@@ -51,6 +51,13 @@ impl State {
             (None, Claim::Valid(key)) => Some(key.clone()),
             (None, _) => None,
         }
+    }
+
+    /// Whether an earlier attempt may have deleted what the last one did not find.
+    pub(super) fn may_be_gone(&self) -> bool {
+        let deletes = self.kind.is_some_and(|kind| kind.verb == Verb::Delete);
+        let not_found = self.latest().is_some_and(|attempt| attempt.outcome == Outcome::NotFound);
+        deletes && not_found && self.standing_now().certainty() == Certainty::Unknown
     }
 
     /// Attempts on the wire, the open one included.
