@@ -13,6 +13,7 @@ mod locks;
 mod retries;
 mod reuse;
 mod secrets;
+mod sockets;
 mod spawn;
 mod unknown_outcomes;
 mod wire;
