@@ -39,7 +39,7 @@ const PAYMENTS: usize = 1_000;
 const PER_SHOP: usize = 20;
 
 /// So many shops are open at once.
-const SHOPS: usize = 5;
+const SHOPS: usize = 2;
 
 const ATTEMPT: Duration = millis(300);
 
@@ -274,7 +274,7 @@ impl Network {
     fn stripe(&self, client: Builder, attempts: u32) -> Stripe {
         let retry = RetryConfig::builder()
             .max_attempts(NonZeroU32::new(attempts).expect("at least one"))
-            .base_delay(millis(4))
+            .base_delay(millis(10))
             .max_delay(millis(100))
             .budget(BudgetConfig::OFF);
         let transport = StripeTransport::builder().retry(retry).attempt_timeout(ATTEMPT);
