@@ -19,6 +19,7 @@ mod retries;
 mod reuse;
 mod secrets;
 mod sequences;
+mod sockets;
 mod spawn;
 mod storms;
 mod unknown_outcomes;
