@@ -12,6 +12,8 @@ pub struct IdempotencyConfig {
     pub(super) prefix: Box<str>,
     pub(super) max_age_v1: Duration,
     pub(super) max_age_v2: Duration,
+    pub(super) require_explicit_key: bool,
+    pub(super) require_key_birth: bool,
     pub(super) wall_clock: WallClock,
 }
 
@@ -29,6 +31,8 @@ impl Default for IdempotencyConfig {
             prefix: "ts".into(),
             max_age_v1: Duration::from_secs(23 * 3_600),
             max_age_v2: Duration::from_secs(29 * 86_400),
+            require_explicit_key: false,
+            require_key_birth: false,
             wall_clock: WallClock::SYSTEM,
         }
     }
@@ -59,6 +63,35 @@ impl IdempotencyBuilder {
     #[must_use]
     pub const fn max_age_v2(mut self, age: Duration) -> Self {
         self.config.max_age_v2 = age;
+        self
+    }
+
+    /// Whether a call that may move money is refused unless its caller gives it a key
+    /// ([`Refusal::ExplicitKeyRequired`]). Default: no, a key is generated.
+    ///
+    /// A generated key protects a call from its own retries, and from nothing that begins anew: a restart, a queue that
+    /// delivers twice, a second click. What may move money is told from method and path
+    /// ([`Operation::is_money`](crate::Operation::is_money)), whatever the caller calls it; what Stripe heeds no key on is
+    /// not refused.
+    ///
+    /// [`Refusal::ExplicitKeyRequired`]: crate::Refusal::ExplicitKeyRequired
+    #[must_use]
+    pub const fn require_explicit_key(mut self, required: bool) -> Self {
+        self.config.require_explicit_key = required;
+        self
+    }
+
+    /// Whether a caller's key is refused on a call that may move money unless it is known since when it has been in use
+    /// ([`Refusal::KeyBirthUnknown`]). Default: no.
+    ///
+    /// Stripe executes a key anew that it has forgotten, and the age of a key is only known from its birth
+    /// ([`IdempotencyKey::born_at`]). A key that its caller vouches for as [`fresh`](IdempotencyKey::fresh) is born with its
+    /// call, as a generated one is.
+    ///
+    /// [`Refusal::KeyBirthUnknown`]: crate::Refusal::KeyBirthUnknown
+    #[must_use]
+    pub const fn require_key_birth(mut self, required: bool) -> Self {
+        self.config.require_key_birth = required;
         self
     }
 

@@ -37,10 +37,14 @@
 //! | `prefix` of generated keys | `ts` |
 //! | `max_age_v1` | 23 h: Stripe may forget a key after 24 |
 //! | `max_age_v2` | 29 d: Stripe forgets a key after 30 |
+//! | `require_explicit_key` for calls that may move money | no: one is generated |
+//! | `require_key_birth` of such calls' keys | no: an unknown age is allowed |
 //!
 //! # How it refuses
 //! With [`Refusal::InvalidKey`](crate::Refusal::InvalidKey), [`ConflictingKeys`](crate::Refusal::ConflictingKeys),
-//! [`KeyTooOld`](crate::Refusal::KeyTooOld), and [`NoRandomness`](crate::Refusal::NoRandomness). Nothing was sent then.
+//! [`KeyTooOld`](crate::Refusal::KeyTooOld), and [`NoRandomness`](crate::Refusal::NoRandomness); if so configured, with
+//! [`ExplicitKeyRequired`](crate::Refusal::ExplicitKeyRequired) and [`KeyBirthUnknown`](crate::Refusal::KeyBirthUnknown).
+//! Nothing was sent then.
 //!
 //! The client's error type must have room for that: put [`EdgeLayer`](crate::edge::EdgeLayer) below, or box it. `poll_ready`
 //! is that of the inner service, so a call that is refused leaves it ready and unused: a permit that it holds goes back

@@ -8,10 +8,10 @@ use tower::Service;
 
 use super::{
     IdempotencyConfig, ResponseFuture, derive,
-    engine::{self, Choice},
+    engine::{self, Choice, Required},
 };
 use crate::vocab::{
-    ApiVersion, CallKind, IdempotencyKey, Recorder, Refusal, Refused, headers::IDEMPOTENCY_KEY,
+    ApiVersion, CallKind, IdempotencyKey, Operation, Recorder, Refusal, Refused, headers::IDEMPOTENCY_KEY,
     key::KeyClock, time,
 };
 
@@ -36,7 +36,12 @@ impl<S> Idempotency<S> {
         }
         let config = &*self.config;
         let extension = request.extensions().get::<IdempotencyKey>();
-        let (key, birth) = match engine::choose(request.headers(), extension)? {
+        let choice = engine::choose(request.headers(), extension)?;
+        let required =
+            Required { explicit_key: config.require_explicit_key, birth: config.require_key_birth };
+        // By method and path alone: what the caller calls it decides labels.
+        required.check(&choice, || Operation::resolve(request.method(), request.uri().path()).is_money())?;
+        let (key, birth) = match choice {
             Choice::Use(key) => {
                 let birth = key.birth();
                 (key, birth)

@@ -8,6 +8,7 @@ mod cancellation;
 mod composition;
 mod contract;
 mod expiry;
+mod guard;
 mod keys;
 mod locks;
 mod retries;
