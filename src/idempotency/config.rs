@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::GuardConfig;
 use crate::vocab::{ConfigError, IdempotencyKey, Problem, Setting, time::WallClock};
 
 /// How long Stripe is sure to remember a v1 key, and a v2 key. (Source: its API reference, and its API v2 overview.)
@@ -14,6 +15,7 @@ pub struct IdempotencyConfig {
     pub(super) max_age_v2: Duration,
     pub(super) require_explicit_key: bool,
     pub(super) require_key_birth: bool,
+    pub(super) guard: Option<GuardConfig>,
     pub(super) wall_clock: WallClock,
 }
 
@@ -33,6 +35,7 @@ impl Default for IdempotencyConfig {
             max_age_v2: Duration::from_secs(29 * 86_400),
             require_explicit_key: false,
             require_key_birth: false,
+            guard: None,
             wall_clock: WallClock::SYSTEM,
         }
     }
@@ -95,6 +98,13 @@ impl IdempotencyBuilder {
         self
     }
 
+    /// Guards the keys that callers bring, within this process. Default: off. See [the guard](super#the-guard).
+    #[must_use]
+    pub fn guard(mut self, settings: GuardConfig) -> Self {
+        self.config.guard = Some(settings);
+        self
+    }
+
     /// Where the time of day comes from, for the age of keys.
     #[must_use]
     pub fn wall_clock(mut self, clock: WallClock) -> Self {
@@ -144,6 +154,16 @@ impl IdempotencyBuilder {
                 problems.push(Setting::time(name, age).must_be("more than zero"));
             }
         }
+        if let Some(guard) = &config.guard {
+            guard.check(problems);
+        }
+    }
+
+    /// The deadline of the whole stack holds for waiting calls, too.
+    #[cfg(feature = "transport")]
+    pub(crate) fn guard_deadline(mut self, deadline: Duration) -> Self {
+        self.config.guard = self.config.guard.map(|guard| guard.deadline(deadline));
+        self
     }
 
     #[cfg(feature = "transport")]

@@ -98,6 +98,12 @@ impl IdempotencyKey {
         Self { value: Arc::clone(&self.value), history: History::Unknown, born }
     }
 
+    /// The same key, of which it has turned out that another call has used it.
+    #[cfg(feature = "idempotency")]
+    pub(super) const fn not_fresh(&mut self) {
+        self.history = History::Unknown;
+    }
+
     /// The key itself. Keep it out of logs.
     #[must_use]
     pub fn as_str(&self) -> &str {

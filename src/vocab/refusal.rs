@@ -26,6 +26,8 @@ pub enum Refusal {
     /// The call may move money and its caller's idempotency key does not say when it was first used, which the settings
     /// require.
     KeyBirthUnknown,
+    /// The idempotency key was used before, with other parameters or on another path.
+    KeyReused,
     /// There is no time left before the deadline of the call.
     DeadlineExceeded,
     /// The request is for a host that was not allowed.
@@ -60,6 +62,7 @@ impl Refusal {
             Self::ReportReused => "report_reused",
             Self::ExplicitKeyRequired => "explicit_key_required",
             Self::KeyBirthUnknown => "key_birth_unknown",
+            Self::KeyReused => "key_reused",
         }
     }
 
@@ -92,6 +95,9 @@ impl fmt::Display for Refusal {
             Self::KeyBirthUnknown => f.write_str(
                 "refused before sending: the idempotency key of a call that may move money does not say when it was \
                  first used",
+            ),
+            Self::KeyReused => f.write_str(
+                "refused before sending: the idempotency key was used with other parameters or on another path",
             ),
             Self::DeadlineExceeded => {
                 f.write_str("refused before sending: no time is left before the deadline")
