@@ -5,7 +5,12 @@
 //! each time, callers that give up. Then the faults stop, everything late lands, and each caller does what `advice()`
 //! says. A violation prints its seed; run that one alone with `CAMPAIGN_SEED=<seed> cargo test --test it campaign`.
 
-use std::{collections::HashSet, num::NonZeroU32, ops::RangeInclusive, time::Duration};
+use std::{
+    collections::HashSet,
+    num::{NonZeroU32, NonZeroUsize},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::Request;
@@ -18,6 +23,7 @@ use stripe_sim::{Fault, FaultKind, Faults, Limits, Sim, Step};
 use tokio::{runtime, task::JoinSet, time};
 use tower_stripe::{
     Advice, Certainty, Deadline, IdempotencyKey, Report, ReportHandle, RetryLimit, StripeTransport,
+    idempotency::{GuardConfig, IdempotencyConfig},
     retry::{BudgetConfig, RetryConfig},
     vocab::key::History,
 };
@@ -311,7 +317,14 @@ fn transport(sim: &Sim, seed: u64, rng: &mut TestRng) -> StripeTransport<SimClie
     };
     let retry = RetryConfig::builder().max_attempts(attempts).budget(budget).jitter_seed(seed);
     let attempt_timeout = Duration::from_millis(pick(rng, 300..=30_000));
-    support::transport_of(sim, StripeTransport::builder().retry(retry).attempt_timeout(attempt_timeout))
+    // With the guard of callers' keys in half of all schedules, now and then with too little room for all keys.
+    let mut idempotency = IdempotencyConfig::builder();
+    if chance(rng, 50) {
+        let capacity = NonZeroUsize::new(if chance(rng, 25) { 3 } else { 100 }).expect("at least one");
+        idempotency = idempotency.guard(GuardConfig::new().capacity(capacity));
+    }
+    let builder = StripeTransport::builder().idempotency(idempotency).retry(retry);
+    support::transport_of(sim, builder.attempt_timeout(attempt_timeout))
 }
 
 fn faults(rng: &mut TestRng) -> Faults {
