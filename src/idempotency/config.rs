@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::GuardConfig;
 use crate::vocab::{ConfigError, IdempotencyKey, Problem, Setting, time::WallClock};
 
 /// How long Stripe is sure to remember a v1 key, and a v2 key. (Source: its API reference, and its API v2 overview.)
@@ -12,6 +13,9 @@ pub struct IdempotencyConfig {
     pub(super) prefix: Box<str>,
     pub(super) max_age_v1: Duration,
     pub(super) max_age_v2: Duration,
+    pub(super) require_explicit_key: bool,
+    pub(super) require_key_birth: bool,
+    pub(super) guard: Option<GuardConfig>,
     pub(super) wall_clock: WallClock,
 }
 
@@ -29,6 +33,9 @@ impl Default for IdempotencyConfig {
             prefix: "ts".into(),
             max_age_v1: Duration::from_secs(23 * 3_600),
             max_age_v2: Duration::from_secs(29 * 86_400),
+            require_explicit_key: false,
+            require_key_birth: false,
+            guard: None,
             wall_clock: WallClock::SYSTEM,
         }
     }
@@ -59,6 +66,42 @@ impl IdempotencyBuilder {
     #[must_use]
     pub const fn max_age_v2(mut self, age: Duration) -> Self {
         self.config.max_age_v2 = age;
+        self
+    }
+
+    /// Whether a call that may move money is refused unless its caller gives it a key
+    /// ([`Refusal::ExplicitKeyRequired`]). Default: no, a key is generated.
+    ///
+    /// A generated key protects a call from its own retries, and from nothing that begins anew: a restart, a queue that
+    /// delivers twice, a second click. What may move money is told from method and path
+    /// ([`Operation::is_money`](crate::Operation::is_money)), whatever the caller calls it; what Stripe heeds no key on is
+    /// not refused.
+    ///
+    /// [`Refusal::ExplicitKeyRequired`]: crate::Refusal::ExplicitKeyRequired
+    #[must_use]
+    pub const fn require_explicit_key(mut self, required: bool) -> Self {
+        self.config.require_explicit_key = required;
+        self
+    }
+
+    /// Whether a caller's key is refused on a call that may move money unless it is known since when it has been in use
+    /// ([`Refusal::KeyBirthUnknown`]). Default: no.
+    ///
+    /// Stripe executes a key anew that it has forgotten, and the age of a key is only known from its birth
+    /// ([`IdempotencyKey::born_at`]). A key that its caller vouches for as [`fresh`](IdempotencyKey::fresh) is born with its
+    /// call, as a generated one is.
+    ///
+    /// [`Refusal::KeyBirthUnknown`]: crate::Refusal::KeyBirthUnknown
+    #[must_use]
+    pub const fn require_key_birth(mut self, required: bool) -> Self {
+        self.config.require_key_birth = required;
+        self
+    }
+
+    /// Guards the keys that callers bring, within this process. Default: off. See [the guard](super#the-guard).
+    #[must_use]
+    pub fn guard(mut self, settings: GuardConfig) -> Self {
+        self.config.guard = Some(settings);
         self
     }
 
@@ -111,6 +154,16 @@ impl IdempotencyBuilder {
                 problems.push(Setting::time(name, age).must_be("more than zero"));
             }
         }
+        if let Some(guard) = &config.guard {
+            guard.check(problems);
+        }
+    }
+
+    /// The deadline of the whole stack holds for waiting calls, too.
+    #[cfg(feature = "transport")]
+    pub(crate) fn guard_deadline(mut self, deadline: Duration) -> Self {
+        self.config.guard = self.config.guard.map(|guard| guard.deadline(deadline));
+        self
     }
 
     #[cfg(feature = "transport")]

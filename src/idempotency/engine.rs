@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-use crate::vocab::{IdempotencyKey, Refusal, headers::IDEMPOTENCY_KEY};
+use crate::vocab::{IdempotencyKey, Refusal, headers::IDEMPOTENCY_KEY, key::History};
 
 /// What to do about the key of a request that needs one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,12 +28,35 @@ pub(super) fn choose(headers: &HeaderMap, extension: Option<&IdempotencyKey>) ->
     Ok(chosen.map_or(Choice::Generate, Choice::Use))
 }
 
+/// What is asked of the keys of calls that may move money.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Required {
+    pub(super) explicit_key: bool,
+    pub(super) birth: bool,
+}
+
+impl Required {
+    /// `is_money` is asked only if the answer matters.
+    pub(super) fn check(self, choice: &Choice, is_money: impl FnOnce() -> bool) -> Result<(), Refusal> {
+        let refusal = match choice {
+            Choice::Generate if self.explicit_key => Refusal::ExplicitKeyRequired,
+            Choice::Use(key) if self.birth && key.birth().is_none() && key.history() != History::Fresh => {
+                Refusal::KeyBirthUnknown
+            }
+            Choice::Use(_) | Choice::Generate => return Ok(()),
+        };
+        if is_money() { Err(refusal) } else { Ok(()) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use http::HeaderValue;
 
     use super::*;
-    use crate::vocab::{InvalidKey, key::History};
+    use crate::vocab::InvalidKey;
 
     fn key(key: &str) -> IdempotencyKey {
         IdempotencyKey::new(key).unwrap()
@@ -75,5 +98,25 @@ mod tests {
         let fresh = key("a").fresh();
         let Ok(Choice::Use(chosen)) = choose(&headers(&["a"]), Some(&fresh)) else { panic!("refused") };
         assert_eq!(chosen.history(), History::Fresh);
+    }
+
+    #[test]
+    fn money_needs_what_is_required_of_its_keys() {
+        let use_key = |key: IdempotencyKey| Choice::Use(key);
+        let born = use_key(key("a").born_at(SystemTime::UNIX_EPOCH));
+        let (explicit, birth) = (Err(Refusal::ExplicitKeyRequired), Err(Refusal::KeyBirthUnknown));
+        for (choice, without_key, without_birth) in [
+            (Choice::Generate, &explicit, &Ok(())),
+            (use_key(key("a")), &Ok(()), &birth),
+            (use_key(key("a").fresh()), &Ok(()), &Ok(())),
+            (born, &Ok(()), &Ok(())),
+        ] {
+            let check =
+                |explicit_key, birth, money| Required { explicit_key, birth }.check(&choice, || money);
+            assert_eq!(&check(true, false, true), without_key, "{choice:?}");
+            assert_eq!(&check(false, true, true), without_birth, "{choice:?}");
+            assert_eq!(check(true, true, false), Ok(()), "{choice:?}");
+            assert_eq!(check(false, false, true), Ok(()), "{choice:?}");
+        }
     }
 }

@@ -86,7 +86,7 @@ impl Builder {
     /// # Errors
     /// [`ConfigError`] with every problem at once.
     pub fn build(self) -> Result<TransportLayer, ConfigError> {
-        let Self { idempotency, mut retry, timeout, classify, hosts } = self;
+        let Self { mut idempotency, mut retry, timeout, classify, hosts } = self;
         let mut problems = Vec::new();
         idempotency.check(&mut problems);
         retry.check(&mut problems);
@@ -117,6 +117,9 @@ impl Builder {
         }
         if let Some(attempt) = timeout.attempt {
             retry = retry.at_most_min_attempt(attempt);
+        }
+        if let Some(deadline) = retry.deadline_set() {
+            idempotency = idempotency.guard_deadline(deadline);
         }
         Ok(TransportLayer::new(
             Arc::new(hosts),

@@ -57,7 +57,24 @@ pub struct Standing {
     rejected: bool,
     stored_failure: bool,
     mismatch: bool,
+    /// Whether another call with the same key may have executed it.
+    inherited: bool,
+    /// Whether Stripe has bound the key to an answer that says no.
+    declined: bool,
     ended: Ended,
+}
+
+/// What a call leaves behind for the next one with its key.
+#[cfg(feature = "idempotency")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum KeyPast {
+    /// Stripe has not taken it: it is as good as unused.
+    #[default]
+    Unused,
+    /// Stripe is sure to say no again.
+    Declined,
+    /// It was executed, or may have been, or may be yet.
+    Open,
 }
 
 /// How the last attempt that got as far as the wire ended, as far as advice depends on it.
@@ -94,6 +111,8 @@ impl Standing {
                 self.mismatch |= matches!(attempt.outcome, Outcome::KeyMismatch);
                 if v1_key && (attempt.replayed || matches!(attempt.outcome, Outcome::Declined)) {
                     self.unknown = self.stored_failure;
+                    self.inherited = false;
+                    self.declined = true;
                 }
                 self.ended = match attempt.outcome {
                     Outcome::RateLimited(_)
@@ -112,12 +131,40 @@ impl Standing {
     pub const fn certainty(&self) -> Certainty {
         if self.executed {
             Certainty::Executed
-        } else if self.unknown {
+        } else if self.unknown || self.inherited {
             Certainty::Unknown
         } else if self.rejected {
             Certainty::Rejected
         } else {
             Certainty::NotSent
+        }
+    }
+
+    /// Takes over what other calls with the same key leave open, or learns that they left nothing open.
+    #[cfg(feature = "idempotency")]
+    pub(super) const fn inherit(&mut self, open: bool) {
+        self.inherited = open;
+    }
+
+    /// The key is another request's.
+    #[cfg(feature = "idempotency")]
+    pub(super) const fn mismatched(&mut self) {
+        self.mismatch = true;
+    }
+
+    /// What the next call with the same key must presume.
+    #[cfg(feature = "idempotency")]
+    pub(super) const fn key_past(&self) -> KeyPast {
+        if self.executed {
+            KeyPast::Open
+        } else if self.mismatch {
+            KeyPast::Unused // Stripe holds it for other parameters, so these are not the ones to be held to.
+        } else if self.unknown || self.inherited {
+            KeyPast::Open
+        } else if self.declined {
+            KeyPast::Declined
+        } else {
+            KeyPast::Unused
         }
     }
 

@@ -89,13 +89,15 @@ impl IdempotencyKey {
         self
     }
 
-    /// The same key after a call has used it, for the first time at `first`, as far as is known.
+    /// The same key after a call has used it, for the first time at `first`, as far as is known: it is at least that old.
     pub(super) fn used(&self, first: SystemTime) -> Self {
-        let born = match self.history {
-            History::Fresh => self.born.or(Some(first)),
-            History::Unknown => self.born,
-        };
-        Self { value: Arc::clone(&self.value), history: History::Unknown, born }
+        Self { value: Arc::clone(&self.value), history: History::Unknown, born: self.born.or(Some(first)) }
+    }
+
+    /// The same key, of which it has turned out that another call has used it.
+    #[cfg(feature = "idempotency")]
+    pub(super) const fn not_fresh(&mut self) {
+        self.history = History::Unknown;
     }
 
     /// The key itself. Keep it out of logs.

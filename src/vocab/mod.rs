@@ -30,7 +30,7 @@ mod refusal;
 pub mod report;
 mod request_id;
 pub(crate) mod response;
-mod sync;
+pub(crate) mod sync;
 pub mod time;
 mod timed_out;
 pub mod tracked;

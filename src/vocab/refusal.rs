@@ -21,6 +21,13 @@ pub enum Refusal {
         /// The age from which on a key is refused.
         limit: Duration,
     },
+    /// The call may move money and its caller gave no idempotency key, which the settings require.
+    ExplicitKeyRequired,
+    /// The call may move money and its caller's idempotency key does not say when it was first used, which the settings
+    /// require.
+    KeyBirthUnknown,
+    /// The idempotency key was used before, with other parameters or on another path.
+    KeyReused,
     /// There is no time left before the deadline of the call.
     DeadlineExceeded,
     /// The request is for a host that was not allowed.
@@ -53,6 +60,9 @@ impl Refusal {
             Self::PlainHttp { .. } => "plain_http",
             Self::NoRandomness => "no_randomness",
             Self::ReportReused => "report_reused",
+            Self::ExplicitKeyRequired => "explicit_key_required",
+            Self::KeyBirthUnknown => "key_birth_unknown",
+            Self::KeyReused => "key_reused",
         }
     }
 
@@ -78,6 +88,16 @@ impl fmt::Display for Refusal {
                 f,
                 "refused before sending: the clocks contradict each other about the age of the idempotency key, \
                  which is safe only for {limit:.0?}"
+            ),
+            Self::ExplicitKeyRequired => f.write_str(
+                "refused before sending: a call that may move money needs an idempotency key of its caller's",
+            ),
+            Self::KeyBirthUnknown => f.write_str(
+                "refused before sending: the idempotency key of a call that may move money does not say when it was \
+                 first used",
+            ),
+            Self::KeyReused => f.write_str(
+                "refused before sending: the idempotency key was used with other parameters or on another path",
             ),
             Self::DeadlineExceeded => {
                 f.write_str("refused before sending: no time is left before the deadline")

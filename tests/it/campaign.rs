@@ -8,7 +8,7 @@
 
 use std::{
     collections::HashSet,
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     ops::{AddAssign, RangeInclusive},
     sync::{
         Arc,
@@ -29,7 +29,7 @@ use stripe_sim::{Canned, Fault, FaultKind, Faults, Latency, Limits, Profile, Rea
 use tokio::{runtime, task::JoinSet, time};
 use tower_stripe::{
     Advice, Certainty, Deadline, IdempotencyKey, Outcome, Report, ReportHandle, RetryLimit, StripeTransport,
-    idempotency::IdempotencyConfig,
+    idempotency::{GuardConfig, IdempotencyConfig},
     retry::{BudgetConfig, RetryConfig},
     vocab::{Attempt, Purpose, Stop, key::History, time::WallClock},
 };
@@ -177,8 +177,6 @@ struct Told {
 /// Where a schedule takes place.
 struct Place {
     seed: u64,
-    /// When the calls began.
-    began: SystemTime,
     sim: Sim,
     clocks: Clocks,
     stripe: StripeTransport<SimClient>,
@@ -193,7 +191,7 @@ async fn schedule(seed: u64) -> Seen {
     let moves = moves(&mut rng, age);
     let born = sim.clock().now();
     let stripe = transport(&sim, &clocks.wall, seed, &mut rng);
-    let place = Place { seed, began: born + age, sim, clocks, stripe };
+    let place = Place { seed, sim, clocks, stripe };
     let Place { sim, clocks, .. } = &place;
 
     // An earlier process did some of it already, and the clocks went on.
@@ -383,12 +381,8 @@ impl Place {
             }
             self.clocks.tick();
             let handle = ReportHandle::new();
-            // As it was handed back; of a key of its own making, only the caller knows when it was first used.
-            let key_again = key.map(|key| match key.birth() {
-                Some(_) => key,
-                None => key.born_at(self.began),
-            });
-            let request = support::with(request(caller, key_again), handle.clone());
+            // The key as it was handed back.
+            let request = support::with(request(caller, key), handle.clone());
             let _ = self.stripe.send(request).await;
             let report = handle.report();
             key = report.idempotency_key().cloned();
@@ -564,7 +558,13 @@ fn transport(sim: &Sim, wall: &WallClock, seed: u64, rng: &mut TestRng) -> Strip
     };
     let retry = RetryConfig::builder().max_attempts(attempts).budget(budget).jitter_seed(seed);
     let attempt_timeout = millis(pick(rng, 300..=30_000));
-    let idempotency = IdempotencyConfig::builder().wall_clock(wall.clone());
+    // With the guard of callers' keys in half of all schedules, now and then with too little room for all keys.
+    let mut idempotency = IdempotencyConfig::builder().wall_clock(wall.clone());
+    if (seed / 4).is_multiple_of(2) {
+        let capacity =
+            NonZeroUsize::new(if (seed / 8).is_multiple_of(4) { 3 } else { 100 }).expect("at least one");
+        idempotency = idempotency.guard(GuardConfig::new().capacity(capacity));
+    }
     let builder = StripeTransport::builder().retry(retry).idempotency(idempotency);
     support::transport_of(sim, builder.attempt_timeout(attempt_timeout))
 }

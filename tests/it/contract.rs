@@ -25,7 +25,7 @@ use tower_stripe::{
     StripeTransport,
     classify::ClassifyLayer,
     edge::Edge,
-    idempotency::IdempotencyLayer,
+    idempotency::{GuardConfig, IdempotencyBuilder, IdempotencyConfig, IdempotencyLayer},
     request_id::RequestIdLayer,
     retry::{BudgetConfig, RetryConfig, RetryLayer},
     timeout::TimeoutLayer,
@@ -66,7 +66,7 @@ struct World {
     script: Vec<Act>,
     calls: AtomicUsize,
     /// Of each attempt: whether its body was taken, then the status of its answer.
-    seen: [AtomicU16; 3],
+    seen: [AtomicU16; 12],
     /// Futures and bodies that exist.
     alive: AtomicUsize,
 }
@@ -258,6 +258,18 @@ fn transport_with_one_retry() -> TransportLayer {
     StripeTransport::builder().retry(retry).build().expect("valid settings")
 }
 
+fn guarding() -> IdempotencyBuilder {
+    IdempotencyConfig::builder().guard(GuardConfig::new())
+}
+
+fn guarded() -> IdempotencyLayer {
+    IdempotencyLayer::new(guarding().build().expect("valid settings"))
+}
+
+fn guarded_transport() -> TransportLayer {
+    StripeTransport::builder().idempotency(guarding()).build().expect("valid settings")
+}
+
 fn keyed(handle: &ReportHandle) -> Request<RequestBody> {
     let mut request = payment("o");
     request.headers_mut().insert("idempotency-key", "k".parse().expect("a value"));
@@ -339,6 +351,7 @@ where
 #[tokio::test(start_paused = true)]
 async fn a_layer_alone_leaves_nothing_behind_wherever_it_is_dropped_and_never_lies() {
     dropped_everywhere("idempotency", false, |client| IdempotencyLayer::default().layer(client)).await;
+    dropped_everywhere("guarded idempotency", false, |client| guarded().layer(client)).await;
     dropped_everywhere("retry", true, |client| RetryLayer::default().layer(client)).await;
     dropped_everywhere("timeout", true, |client| TimeoutLayer::default().layer(client)).await;
     dropped_everywhere("request id", true, |client| RequestIdLayer::new().layer(client)).await;
@@ -350,6 +363,72 @@ async fn a_layer_alone_leaves_nothing_behind_wherever_it_is_dropped_and_never_li
 #[tokio::test(start_paused = true)]
 async fn the_transport_leaves_nothing_behind_wherever_it_is_dropped_and_never_lies() {
     dropped_everywhere("transport", true, |client| TransportLayer::default().layer(client)).await;
+    dropped_everywhere("guarded transport", true, |client| guarded_transport().layer(client)).await;
+}
+
+/// S-30: whichever of three calls with one key is dropped, and whenever: the others end, in the order in which they came,
+/// one at a time, and nothing is left behind.
+#[tokio::test(start_paused = true)]
+async fn whichever_call_of_a_guarded_key_is_dropped_wherever_the_others_get_their_turn() {
+    for script in [[Answer(503), Answer(200)], [Fail, Answer(200)], [FailUntouched, Fail]] {
+        for dropped in 0..3 {
+            for polls in 0.. {
+                assert!(polls < 600, "it never ends");
+                let at = format!("{script:?}: call {dropped} dropped after {polls} polls");
+                let world = World::new(&script);
+                let (client, permits) = limited(&world);
+                let stripe = guarded_transport().layer(client);
+                let handles: [_; 3] = std::array::from_fn(|_| ReportHandle::new());
+                let mut calls =
+                    handles.each_ref().map(|handle| Some(task::spawn(stripe.send(keyed(handle)))));
+                let mut order = Vec::new();
+                let mut polled = 0;
+                let mut was_dropped = false;
+                let alarm = time::now() + secs(60);
+                while calls.iter().any(Option::is_some) {
+                    let mut woken = false;
+                    for (n, slot) in calls.iter_mut().enumerate() {
+                        let Some(call) = slot else { continue };
+                        let first = handles[n].report().operation().is_none();
+                        if n == dropped && polled == polls {
+                            *slot = None;
+                            was_dropped = true;
+                            woken = true;
+                            continue;
+                        }
+                        if first || call.is_woken() {
+                            woken = true;
+                            polled += usize::from(n == dropped);
+                            if call.poll().is_ready() {
+                                *slot = None;
+                                order.push(n);
+                            }
+                        }
+                    }
+                    let under_way = (calls.iter().zip(&handles))
+                        .filter(|(call, handle)| call.is_some() && handle.attempts_made() > 0);
+                    assert!(under_way.count() <= 1, "{at}: two at once");
+                    if !woken {
+                        assert!(time::now() < alarm, "{at}: nobody will ever wake what waits");
+                        tokio::time::advance(millis(50)).await;
+                    }
+                }
+                let expected: Vec<_> = (0..3).filter(|n| !(was_dropped && *n == dropped)).collect();
+                assert_eq!(order, expected, "{at}");
+                assert_nothing_left(&world, &permits, &at);
+                let shown = format!("{stripe:?}");
+                assert!(shown.contains("in_flight: 0"), "{at}: {shown}");
+                if was_dropped {
+                    let report = handles[dropped].report();
+                    let begun = report.operation().is_some();
+                    assert_eq!(report.stopped() == Some(Stop::Cancelled), begun, "{at}");
+                    assert!(!begun || report.advice() != Advice::NewKey, "{at}");
+                } else {
+                    break;
+                }
+            }
+        }
+    }
 }
 
 /// S-106
@@ -440,6 +519,7 @@ macro_rules! forwards_readiness {
 #[tokio::test(start_paused = true)]
 async fn layers_that_cannot_wait_forward_readiness_and_its_errors() {
     forwards_readiness!(|mock| IdempotencyLayer::default().layer(mock));
+    forwards_readiness!(|mock| guarded().layer(mock));
     forwards_readiness!(|mock| TimeoutLayer::default().layer(mock));
     forwards_readiness!(|mock| RequestIdLayer::new().layer(mock));
     forwards_readiness!(|mock| ClassifyLayer::default().layer(mock));
@@ -479,6 +559,7 @@ fn noop() -> Context<'static> {
 async fn retry_and_the_transport_are_ready_at_once_and_each_attempt_waits_for_the_client() {
     is_late!(RetryLayer::default());
     is_late!(TransportLayer::default());
+    is_late!(guarded_transport());
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ mod contract;
 mod declines;
 mod docs;
 mod expiry;
+mod guard;
 mod handed_back;
 mod hostile_input;
 mod keys;

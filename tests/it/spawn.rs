@@ -187,7 +187,7 @@ struct UnderWay {
     sent: transport::Sending<StripeTransport<Boxed>, RequestBody>,
     called: transport::ResponseFuture<Boxed, RequestBody, RequestBody>,
     retried: retry::ResponseFuture<Boxed, RequestBody, RequestBody>,
-    keyed: idempotency::ResponseFuture<<Boxed as Service<Request<RequestBody>>>::Future, BoxError>,
+    keyed: idempotency::ResponseFuture<Boxed, RequestBody>,
     limited: timeout::ResponseFuture<<Boxed as Service<Request<RequestBody>>>::Future, BoxError>,
     identified: request_id::ResponseFuture<<Boxed as Service<Request<RequestBody>>>::Future>,
     classified: classify::ResponseFuture<<Boxed as Service<Request<RequestBody>>>::Future, RequestBody>,

@@ -52,4 +52,5 @@ fn the_defaults_keep_clear_of_what_stripe_forgets() {
     assert_eq!(&*config.prefix, "ts");
     assert_eq!(config.max_age_v1, Duration::from_secs(23 * 3_600));
     assert_eq!(config.max_age_v2, Duration::from_secs(29 * 86_400));
+    assert!(!config.require_explicit_key && !config.require_key_birth);
 }

@@ -3,7 +3,7 @@
 mod replay;
 mod stripe_body;
 
-pub use replay::{Cloneable, Replay, SendOnce};
+pub use replay::{Cloneable, Replay, SendOnce, content_of};
 pub use stripe_body::{BodyError, StripeBody, Tail};
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Which request bodies can be sent again.
 
 use std::{
-    pin::Pin,
-    task::{Context, Poll},
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
 };
 
-use bytes::Buf;
+use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Empty, Full};
 
@@ -20,11 +20,64 @@ use http_body_util::{Either, Empty, Full};
 pub trait Replay: Sized {
     /// The same body from its beginning, or `None` where it cannot be had again.
     fn try_clone(&self) -> Option<Self>;
+
+    /// All bytes of the body, if they are in memory and at most `limit`, so that two requests can be compared. Neither
+    /// waits nor changes the body.
+    ///
+    /// `None` by default: such a body is sent without being looked at. [`content_of`] does it for a body that can be
+    /// cloned.
+    fn content(&self, limit: usize) -> Option<Bytes> {
+        let _ = limit;
+        None
+    }
+}
+
+/// More frames than this are not looked at: a body may be of empty ones without end.
+const MAX_FRAMES: usize = 1_024;
+
+/// Reads `body`, a clone of the one that will be sent, to its end: all its bytes, if it has them at once, at most `limit`
+/// of them, and nothing besides.
+pub fn content_of<B: Body>(body: B, limit: usize) -> Option<Bytes> {
+    if body.size_hint().lower() > limit as u64 {
+        return None;
+    }
+    let mut body = pin!(body);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    for _ in 0..MAX_FRAMES {
+        let Poll::Ready(frame) = body.as_mut().poll_frame(&mut cx) else { return None };
+        let Some(frame) = frame else {
+            return Some(if all.is_empty() { first } else { all.freeze() });
+        };
+        let mut data = frame.ok()?.into_data().ok()?;
+        if data.remaining() > limit - first.len().max(all.len()) {
+            return None;
+        }
+        // One frame, as nearly every body in memory is, costs no copy.
+        if first.is_empty() {
+            first = data.copy_to_bytes(data.remaining());
+            continue;
+        }
+        if all.is_empty() {
+            all.extend_from_slice(&first);
+        }
+        while data.has_remaining() {
+            let read = data.chunk().len();
+            all.extend_from_slice(data.chunk());
+            data.advance(read);
+        }
+    }
+    None
 }
 
 impl<D: Buf + Clone> Replay for Full<D> {
     fn try_clone(&self) -> Option<Self> {
         Some(self.clone())
+    }
+
+    fn content(&self, limit: usize) -> Option<Bytes> {
+        content_of(self.clone(), limit)
     }
 }
 
@@ -32,11 +85,19 @@ impl<D: Buf> Replay for Empty<D> {
     fn try_clone(&self) -> Option<Self> {
         Some(Self::new())
     }
+
+    fn content(&self, _: usize) -> Option<Bytes> {
+        Some(Bytes::new())
+    }
 }
 
 impl Replay for String {
     fn try_clone(&self) -> Option<Self> {
         Some(self.clone())
+    }
+
+    fn content(&self, limit: usize) -> Option<Bytes> {
+        (self.len() <= limit).then(|| Bytes::copy_from_slice(self.as_bytes()))
     }
 }
 
@@ -45,6 +106,13 @@ impl<L: Replay, R: Replay> Replay for Either<L, R> {
         match self {
             Self::Left(body) => body.try_clone().map(Self::Left),
             Self::Right(body) => body.try_clone().map(Self::Right),
+        }
+    }
+
+    fn content(&self, limit: usize) -> Option<Bytes> {
+        match self {
+            Self::Left(body) => body.content(limit),
+            Self::Right(body) => body.content(limit),
         }
     }
 }
@@ -63,9 +131,13 @@ impl<B> Replay for SendOnce<B> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cloneable<B>(pub B);
 
-impl<B: Clone> Replay for Cloneable<B> {
+impl<B: Body + Clone> Replay for Cloneable<B> {
     fn try_clone(&self) -> Option<Self> {
         Some(self.clone())
+    }
+
+    fn content(&self, limit: usize) -> Option<Bytes> {
+        content_of(self.0.clone(), limit)
     }
 }
 

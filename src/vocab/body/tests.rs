@@ -228,6 +228,55 @@ fn a_stream_has_no_copy_and_neither_has_a_choice_that_is_one() {
     assert!(Both::Left(Full::default()).try_clone().is_some());
 }
 
+#[test]
+fn the_content_of_a_body_in_memory_can_be_read_and_the_body_stays_whole() {
+    let bytes = Bytes::from_static(b"amount=1099");
+    let full = || Full::new(bytes.clone());
+    let limit = bytes.len();
+    for body in [Cloneable(full()), Cloneable(full())] {
+        assert_eq!(body.content(limit), Some(bytes.clone()));
+        assert_eq!(body.size_hint().exact(), Some(limit as u64), "not a byte is gone");
+        assert_eq!(body.content(limit - 1), None, "it is larger than what is looked at");
+    }
+    assert_eq!(full().content(limit), Some(bytes.clone()));
+    assert_eq!("amount=1099".to_owned().content(limit), Some(bytes.clone()));
+    assert_eq!("amount=1099".to_owned().content(limit - 1), None);
+    assert_eq!(Empty::<Bytes>::new().content(0), Some(Bytes::new()));
+    assert_eq!(Full::<Bytes>::default().content(0), Some(Bytes::new()));
+    type Both = Either<Full<Bytes>, SendOnce<Full<Bytes>>>;
+    assert_eq!(Both::Left(full()).content(limit), Some(bytes.clone()));
+    assert_eq!(Both::Right(SendOnce(full())).content(limit), None, "a stream is not looked at");
+}
+
+#[test]
+fn content_is_what_is_there_at_once_and_nothing_else() {
+    let slow = |frames: Vec<(Duration, Result<Frame<Bytes>, io::Error>)>| {
+        let mut slow = Slow::default();
+        slow.frames.extend(frames);
+        slow
+    };
+    let data = |text: &'static str| (Duration::ZERO, Ok(Frame::data(Bytes::from_static(text.as_bytes()))));
+    let trailers = || (Duration::ZERO, Ok(Frame::trailers(HeaderMap::new())));
+    for (frames, limit, expected) in [
+        (vec![], 0, Some("")),
+        (vec![data("ab"), data(""), data("cd"), data("e")], 5, Some("abcde")),
+        (vec![data(""), data("ab"), data("")], 2, Some("ab")),
+        (vec![data("ab"), data("cd"), data("e")], 4, None),
+        (vec![data("abc")], 2, None),
+        (vec![data("a"), trailers()], 9, None),
+        (vec![data("a"), (Duration::ZERO, Err(io::Error::other("disk")))], 9, None),
+        ((0..2_000).map(|_| data("")).collect(), 9, None),
+    ] {
+        let read = content_of(slow(frames), limit);
+        assert_eq!(read.as_deref(), expected.map(str::as_bytes), "{expected:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_has_to_be_waited_for_has_no_content_yet() {
+    assert_eq!(content_of(Slow::new([(Duration::ZERO, "a"), (SECOND, "b")]), 9), None);
+}
+
 #[tokio::test]
 async fn a_wrapped_body_looks_the_same_on_the_wire() {
     let bytes = Bytes::from_static(b"amount=1099");

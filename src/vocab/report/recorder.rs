@@ -13,6 +13,8 @@ use super::{
     handle::{ReportHandle, Shared},
     state::{Claim, End, Key, State},
 };
+#[cfg(feature = "idempotency")]
+use crate::vocab::certainty::KeyPast;
 use crate::vocab::{
     Attempt, CallKind, Certainty, Deadline, Failure, IdempotencyKey, Operation, Purpose, Refusal, Refused,
     RequestId, SendProof, headers::IDEMPOTENCY_KEY, key::KeyClock, time,
@@ -280,6 +282,33 @@ impl Recorder {
     /// Records the key in force, and the clock of its age.
     pub fn keyed(&self, key: IdempotencyKey, clock: KeyClock) {
         self.shared().state.with(|state| state.key = Some(Key { key, clock }));
+    }
+
+    /// Another call has used the key in force, whatever its caller says; `open`: and it may have been executed by that
+    /// one.
+    #[cfg(feature = "idempotency")]
+    pub(crate) fn inherit(&self, open: bool) {
+        self.not_fresh();
+        self.shared().state.with(|state| state.standing.inherit(open));
+    }
+
+    /// Another call uses the key in force, whatever its caller says.
+    #[cfg(feature = "idempotency")]
+    pub(crate) fn not_fresh(&self) {
+        self.shared().state.with(|state| state.key.iter_mut().for_each(|key| key.key.not_fresh()));
+    }
+
+    /// The key in force is another request's.
+    #[cfg(feature = "idempotency")]
+    pub(crate) fn mismatched(&self) {
+        self.inherit(false);
+        self.shared().state.with(|state| state.standing.mismatched());
+    }
+
+    /// What the next call with the key in force must presume.
+    #[cfg(feature = "idempotency")]
+    pub(crate) fn key_past(&self) -> KeyPast {
+        self.shared().state.with(|state| state.standing_now().key_past())
     }
 
     /// Whether the key in force may no longer be sent.
