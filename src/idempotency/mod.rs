@@ -50,13 +50,12 @@
 //!
 //! The client's error type must have room for that: put [`EdgeLayer`](crate::edge::EdgeLayer) below, or box it. The body of
 //! a request must be known to be repeatable, or not ([`Replay`](crate::vocab::Replay)), and the client be `Clone`: for the
-//! guard, though it is off.
+//! guard, even while it is off.
 //!
 //! # The guard
 //! Off unless [`IdempotencyBuilder::guard`] turns it on. It knows the keys that callers bring (those that are generated here
 //! have no second owner), each within its account and mode: those of the API key, and of the headers `Stripe-Account` and
-//! `Stripe-Context`. Of requests that Stripe can tell apart, two never share a key, and of those with one key, one at a
-//! time is sent:
+//! `Stripe-Context`. Two requests that differ never share a key, and of those that share one, one at a time is sent:
 //!
 //! - *Other parameters*, another path or another method under a key that was used are refused
 //!   ([`Refusal::KeyReused`](crate::Refusal::KeyReused)); the advice is `Reconcile`, and never a new key. The parameters of a

@@ -13,8 +13,8 @@ use tokio::{
 };
 use tower::{Layer, Service, ServiceExt};
 use tower_stripe::{
-    Advice, AttemptTimeout, Certainty, Deadline, IdempotencyKey, Operation, Outcome, Refusal, ReportHandle,
-    ResponseExt, RetryLimit, StripeTransport,
+    Advice, AttemptTimeout, BoxError, Certainty, Deadline, IdempotencyKey, Operation, Outcome, Refusal,
+    ReportHandle, ResponseExt, RetryLimit, StripeTransport,
     idempotency::{GuardConfig, IdempotencyBuilder, IdempotencyConfig, IdempotencyLayer},
     vocab::{SendOnce, Stop, time, time::WallClock},
 };
@@ -288,6 +288,51 @@ async fn a_call_inherits_what_the_one_before_it_left_open() {
     assert_eq!(sim.ledger().executions("o"), 1);
 }
 
+/// The one that waited, and whose turn then comes: nor do a limiter's no and a connection that is not made close anything.
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_turn_comes_takes_over_what_the_leader_left_open() {
+    for own in [Step::Answer(Canned::rate_limited(stripe_sim::Reason::GlobalRate)), Step::Fault(Fault::F0)] {
+        let sim = sim();
+        sim.script("o", [Step::Fault(Fault::F5 { delay: secs(600) }), own.clone()]);
+        let stripe = guarded(&sim);
+        let leader = tokio::spawn(stripe.send(once(keyed(payment("o"), "k"))));
+        yield_now().await;
+        let report = match stripe.send(once(keyed(payment("o"), "k"))).await {
+            Ok(response) => response.report(),
+            Err(error) => error.report(),
+        };
+        leader.await.expect("no panic").expect_err("it timed out");
+        let report = report.expect("a report");
+        assert_eq!((report.waited(), report.attempts_made()), (secs(5), 1), "{own:?}");
+        assert_eq!((report.certainty(), report.advice()), (Certainty::Unknown, Advice::SameKey), "{own:?}");
+        sim.quiesce().await;
+        assert_eq!(sim.ledger().executions("o"), 1);
+    }
+}
+
+/// Alone on a client, too: what its answer says is known before the key goes to the next call.
+#[tokio::test(start_paused = true)]
+async fn the_layer_alone_knows_what_became_of_a_key() {
+    let client = tower::service_fn(|request: Request<Full<Bytes>>| async move {
+        let status = if request.uri().path() == "/v1/refunds" { 400 } else { 200 };
+        let response = Response::builder().status(status).header("request-id", "req_1");
+        response.body(Full::<Bytes>::default()).map_err(BoxError::from)
+    });
+    let config = IdempotencyConfig::builder().guard(GuardConfig::new()).build().expect("valid settings");
+    let service = IdempotencyLayer::new(config).layer(client);
+    for (path, body, expected) in [
+        ("/v1/refunds", "amount=x", Some(400)),
+        ("/v1/refunds", "amount=y", Some(400)),
+        ("/v1/charges", "amount=1", Some(200)),
+        ("/v1/charges", "amount=1", Some(200)),
+        ("/v1/charges", "amount=2", None),
+        ("/v1/refunds", "amount=1", None),
+    ] {
+        let answer = service.clone().oneshot(keyed(post(path, "o", body), "k")).await;
+        assert_eq!(answer.ok().map(|answer| answer.status().as_u16()), expected, "{path} {body}");
+    }
+}
+
 /// Executed by another call is executed: to be refused then proves nothing.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_refused_after_another_has_paid_is_not_told_that_nothing_happened() {
@@ -355,6 +400,10 @@ async fn a_key_that_was_declined_is_for_that_request_alone() {
     let sim = sim();
     let stripe = guarded(&sim);
     let declined = || keyed(payment_with("o", "pm_card_chargeDeclined"), "k");
+    // The first answer is lost, and its replay settles what that left open.
+    sim.script("o", [Step::Fault(Fault::F3)]);
+    let error = stripe.send(once(declined())).await.expect_err("the answer is lost");
+    assert_eq!((error.certainty(), error.advice()), (Certainty::Unknown, Advice::SameKey));
     for _ in 0..2 {
         let response = stripe.send(declined()).await.expect("stripe answered");
         assert_eq!(
@@ -367,7 +416,7 @@ async fn a_key_that_was_declined_is_for_that_request_alone() {
     assert_eq!((error.certainty(), error.advice()), (Certainty::NotSent, Advice::SameKey));
     let error = stripe.send(keyed(payment("o"), "k")).await.expect_err("refused");
     assert_eq!((error.refusal(), error.advice()), (Some(&Refusal::KeyReused), Advice::Reconcile));
-    assert_eq!((sim.log().len(), sim.ledger().executions("o")), (2, 0));
+    assert_eq!((sim.log().len(), sim.ledger().executions("o")), (3, 0));
 }
 
 /// Stripe holds the key for other parameters, of which this process knows nothing: these here are not to be held to it.
@@ -377,6 +426,8 @@ async fn a_mismatch_that_stripe_finds_binds_the_key_to_nothing() {
     let unguarded = stripe_with(&sim, IdempotencyConfig::builder());
     unguarded.send(keyed(payment("o"), "k")).await.expect("paid, by another process");
     let stripe = guarded(&sim);
+    // Not even if an answer was lost before.
+    sim.script("o", [Step::Fault(Fault::F2)]);
     let other = keyed(payment_with("o", "pm_card_mastercard"), "k");
     let response = stripe.send(other).await.expect("stripe answered");
     assert_eq!(
@@ -496,7 +547,7 @@ async fn a_call_that_waits_for_its_turn_holds_nothing_of_the_client() {
     answer.send_response(answered().expect("a response"));
     leader.await.expect("no panic").expect("an answer");
     peer.allow(1);
-    let (_, answer) = peer.next_request().await.expect("the second");
+    let (_, answer) = timeout(secs(60), peer.next_request()).await.expect("its turn").expect("the second");
     answer.send_response(answered().expect("a response"));
     let response: Response<_> = follower.await.expect("no panic").expect("an answer");
     assert_eq!(response.certainty(), Some(Certainty::Executed));
