@@ -121,3 +121,21 @@ fn an_error_without_a_report_claims_no_more_than_it_proves() {
     assert_eq!(boxed.to_string(), "no response from stripe (other); stripe may have executed the call");
     assert_eq!(boxed.into_transport().map(|error| error.to_string()), Some("cut".into()));
 }
+
+#[test]
+fn a_reason_of_a_limiter_that_is_new_has_no_label_of_its_own() {
+    let kind = CallKind { verb: Verb::Post, api: ApiVersion::V1, keyed: true };
+    let of = |reason: &'static str| {
+        let value = http::HeaderValue::from_static(reason);
+        let headers = http::HeaderMap::from_iter([(headers::STRIPE_RATE_LIMITED_REASON, value)]);
+        Outcome::of_head(kind, http::StatusCode::TOO_MANY_REQUESTS, &headers)
+    };
+    for reason in ["global-speed", "GLOBAL-RATE", "", "cus_4f6DzA"] {
+        assert_eq!(
+            of(reason),
+            (Outcome::RateLimited(RateLimitReason::Other), Certainty::Rejected),
+            "{reason}"
+        );
+    }
+    assert_eq!(of("global-rate").0, Outcome::RateLimited(RateLimitReason::GlobalRate));
+}

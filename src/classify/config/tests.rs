@@ -6,6 +6,8 @@ fn an_error_body_is_read_and_no_more_than_a_mebibyte_of_it() {
     for (builder, expected) in [
         (new().max_bytes(1_048_576), ""),
         (new().max_bytes(1), ""),
+        (new().buffer(1_048_576), ""),
+        (new().buffer(1_048_577), "buffer = 1048577 must be at most 1048576"),
         (new().max_bytes(1_048_577), "max_bytes = 1048577 must be at most 1048576"),
         (
             new().max_bytes(0).max_time(Duration::ZERO),

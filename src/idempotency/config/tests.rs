@@ -54,3 +54,15 @@ fn the_defaults_keep_clear_of_what_stripe_forgets() {
     assert_eq!(config.max_age_v2, Duration::from_secs(29 * 86_400));
     assert!(!config.require_explicit_key && !config.require_key_birth);
 }
+
+#[test]
+fn the_deadline_of_the_guard_is_one_that_a_call_can_have() {
+    let told = |seconds| {
+        let guard = crate::idempotency::GuardConfig::new().deadline(Duration::from_secs(seconds));
+        let built = IdempotencyConfig::builder().guard(guard).build();
+        built.map_or_else(|error| error.to_string(), |_| String::new())
+    };
+    assert_eq!(told(0), "guard.deadline = 0ns must be more than zero");
+    assert_eq!(told(3_600), "");
+    assert_eq!(told(3_601), "guard.deadline = 3601s must be at most 3600s");
+}
