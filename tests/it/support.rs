@@ -1,5 +1,7 @@
 //! What all tests share: the simulator as a client, payments, and what the other side saw.
 
+pub(crate) mod notes;
+
 use std::{
     error::Error as StdError,
     fmt,
