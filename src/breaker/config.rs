@@ -253,7 +253,7 @@ impl BreakerBuilder {
 
     /// Against the longest time that one attempt may take, by the name under which it was set: a window that holds less
     /// than two of them may never hold enough results for a ratio while all attempts time out.
-    #[cfg_attr(not(any(test, feature = "transport")), expect(dead_code, reason = "the transport asks"))]
+    #[cfg(feature = "transport")]
     pub(crate) fn check_against(
         &self,
         attempt_timeout: (&'static str, Duration),
@@ -269,8 +269,7 @@ impl BreakerBuilder {
     }
 
     #[cfg(feature = "transport")]
-    #[expect(dead_code, reason = "the transport's builder checks all layers at once")]
-    pub(crate) fn unchecked(self) -> BreakerConfig {
+    pub(crate) const fn unchecked(self) -> BreakerConfig {
         self.config
     }
 }

@@ -52,6 +52,11 @@ impl Pass {
     pub(super) const fn is_probe(&self) -> bool {
         self.ticket.is_probe() || self.local.is_probe()
     }
+
+    /// Whether anything depends on how it ends.
+    pub(super) fn counts(&self) -> bool {
+        self.ticket.role != Role::Untagged || self.local.role != Role::Untagged
+    }
 }
 
 impl Engine {
