@@ -56,6 +56,8 @@ pub mod vocab;
 
 #[cfg(feature = "auth-gate")]
 pub mod auth_gate;
+#[cfg(feature = "breaker")]
+pub mod breaker;
 #[cfg(feature = "classify")]
 pub mod classify;
 #[cfg(feature = "idempotency")]
