@@ -8,12 +8,14 @@ use crate::{
     auth_gate::AuthGateBuilder,
     breaker::BreakerBuilder,
     classify::ClassifyBuilder,
-    governor::GovernorBuilder,
     idempotency::IdempotencyBuilder,
     retry::RetryBuilder,
     timeout::TimeoutBuilder,
     vocab::{ConfigError, Setting},
 };
+
+/// What most operations may take, unless configured otherwise.
+const DEFAULT_ATTEMPT: Duration = Duration::from_secs(30);
 
 /// Builds a [`StripeTransport`](super::StripeTransport) layer by layer, from the defaults.
 ///
@@ -41,7 +43,6 @@ pub struct Builder {
     retry: RetryBuilder,
     auth_gate: AuthGateBuilder,
     breaker: BreakerBuilder,
-    governor: GovernorBuilder,
     timeout: TimeoutBuilder,
     classify: ClassifyBuilder,
     hosts: Hosts,
@@ -73,13 +74,6 @@ impl Builder {
     #[must_use]
     pub fn breaker(mut self, settings: BreakerBuilder) -> Self {
         self.breaker = settings;
-        self
-    }
-
-    /// The settings of [`governor`](crate::governor).
-    #[must_use]
-    pub fn governor(mut self, settings: GovernorBuilder) -> Self {
-        self.governor = settings;
         self
     }
 
@@ -116,13 +110,12 @@ impl Builder {
     /// # Errors
     /// [`ConfigError`] with every problem at once.
     pub fn build(self) -> Result<TransportLayer, ConfigError> {
-        let Self { mut idempotency, mut retry, auth_gate, breaker, governor, timeout, classify, hosts } = self;
+        let Self { mut idempotency, mut retry, auth_gate, breaker, timeout, classify, hosts } = self;
         let mut problems = Vec::new();
         idempotency.check(&mut problems);
         retry.check(&mut problems);
         auth_gate.check(&mut problems);
         breaker.check(&mut problems);
-        governor.check(&mut problems);
         timeout.check(&mut problems);
         classify.check(&mut problems);
         hosts.check_settings(&mut problems);
@@ -141,7 +134,10 @@ impl Builder {
         };
         timeout.check_against(deadline, &mut problems);
         retry.check_against(deadline, &mut problems);
-        breaker.check_against(timeout.unchecked().attempt, &mut problems);
+        breaker.check_against(
+            ("attempt_timeout", timeout.unchecked().attempt.unwrap_or(DEFAULT_ATTEMPT)),
+            &mut problems,
+        );
         ConfigError::unless_none(problems)?;
 
         // Retry owns the deadline, and must know how little time an attempt can do with.
@@ -161,7 +157,6 @@ impl Builder {
             retry: retry.unchecked(),
             auth_gate: auth_gate.unchecked(),
             breaker: breaker.unchecked(),
-            governor: governor.unchecked(),
             timeout,
             classify: classify.unchecked(),
         }))

@@ -3,10 +3,8 @@ use std::{num::NonZeroU32, time::Duration};
 use super::Builder;
 use crate::{
     auth_gate::AuthGateConfig,
-    breaker::{BreakerBuilder, BreakerConfig},
-    governor::{GovernorBuilder, GovernorConfig},
+    breaker::{BreakerBuilder, BreakerConfig, Control},
     retry::{BudgetConfig, RetryBuilder, RetryConfig},
-    vocab::Priority,
 };
 
 /// Settings that suit a kind of caller, to begin from.
@@ -40,8 +38,7 @@ impl Profile {
     /// Starts from this profile; ends in a [`TransportLayer`](super::TransportLayer).
     #[must_use]
     pub fn builder(self) -> Builder {
-        let builder =
-            Builder::default().retry(self.retry()).breaker(self.breaker()).governor(self.governor());
+        let builder = Builder::default().retry(self.retry()).breaker(self.breaker());
         match self {
             Self::Interactive => {
                 builder.attempt_timeout(Duration::from_secs(8)).deadline(Duration::from_secs(20))
@@ -76,17 +73,9 @@ impl Profile {
     /// What it says of the breaker.
     #[must_use]
     pub fn breaker(self) -> BreakerBuilder {
-        BreakerConfig::builder().enabled(self != Self::SdkCompatible)
-    }
-
-    /// What it says of the governor.
-    #[must_use]
-    pub fn governor(self) -> GovernorBuilder {
-        let governor = GovernorConfig::builder();
         match self {
-            Self::Interactive => governor,
-            Self::Background => governor.default_priority(Priority::Background),
-            Self::SdkCompatible => governor.enabled(false),
+            Self::SdkCompatible => BreakerConfig::builder().control(Control::Disabled),
+            Self::Interactive | Self::Background => BreakerConfig::builder(),
         }
     }
 }

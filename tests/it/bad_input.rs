@@ -1,6 +1,6 @@
 //! What is wrong is refused with the value and the reason, before anything is sent, and without showing a secret.
 
-use std::{error::Error as StdError, fmt};
+use std::error::Error as StdError;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request};
@@ -16,8 +16,8 @@ use tower_stripe::{
 };
 
 use crate::support::{
-    API_KEY, NetworkError, SimClient, notes::Notes, gaps, get, keyed, millis, payment, payment_with, secs, sim, statuses,
-    transport, transport_of, with,
+    API_KEY, NetworkError, SimClient, gaps, get, keyed, millis, notes::Notes, payment, payment_with, secs,
+    sim, statuses, transport, transport_of, with,
 };
 
 /// Refused before the wire: nothing was sent, the text is `text`, and the transport works on.
@@ -168,6 +168,7 @@ fn settings_that_contradict_each_other_are_named_all_at_once_with_their_values()
         "allow_host = \"https://proxy.internal:8443\" must be a host name, an IPv4 address, or an IPv6 address in brackets, and nothing else",
         "retry.deadline = 60s must be equal to deadline = 7200s",
         "attempt_timeout = 7300s must be at most deadline = 7200s",
+        "window = 60s must be at least twice attempt_timeout = 7300s",
     ];
     assert_eq!(texts, expected);
     assert_eq!(error.to_string(), expected.join("; "));
@@ -286,77 +287,6 @@ async fn no_text_of_an_error_or_a_report_shows_a_secret() {
         stripe.send(keyed(payment_with("card", "pm_card_chargeDeclined"), "k2")).await.expect("answered");
     assert_shows_no_secret("an error of Stripe's", &format!("{:?}", StripeError::of(&declined)));
     assert_shows_no_secret("a body", &format!("{:?}", declined.body()));
-}
-
-/// I7
-#[tokio::test(start_paused = true)]
-async fn no_text_of_an_error_or_a_report_shows_a_secret() {
-    let sim = sim();
-    let stripe = transport(&sim);
-    let handle = ReportHandle::new();
-    let call = with(keyed(payment("lost"), KEY), handle.clone());
-    sim.script("lost", vec![Step::Fault(Fault::F3); 3]);
-    assert_error_shows_no_secret(&stripe.send(call).await.expect_err("all answers are lost"));
-    assert_shows_no_secret("the handle", &format!("{handle:?}"));
-
-    sim.script("late", vec![Step::Fault(Fault::F5 { delay: secs(200) }); 3]);
-    assert_error_shows_no_secret(&stripe.send(keyed(payment("late"), KEY)).await.expect_err("all time out"));
-    sim.script("refused", vec![Step::Fault(Fault::F0); 3]);
-    assert_error_shows_no_secret(
-        &stripe.send(keyed(payment("refused"), KEY)).await.expect_err("no connection"),
-    );
-
-    let mut conflicting = keyed(payment("o"), KEY);
-    conflicting.headers_mut().insert("idempotency-key", "another".parse().expect("a header"));
-    assert_error_shows_no_secret(&stripe.send(conflicting).await.expect_err("refused"));
-    let mut invalid = payment("o");
-    invalid.headers_mut().insert("idempotency-key", HeaderValue::from_static("my-own-key-8812 "));
-    assert_error_shows_no_secret(&stripe.send(invalid).await.expect_err("refused"));
-    let mut abroad = keyed(payment("o"), KEY);
-    *abroad.uri_mut() = format!("https://{API_KEY}@evil.example/v1/x?key={KEY}").parse().expect("a uri");
-    assert_error_shows_no_secret(&stripe.send(abroad).await.expect_err("refused"));
-
-    assert_shows_no_secret("the transport", &format!("{stripe:?}"));
-    assert_shows_no_secret("a key", &format!("{:?}", IdempotencyKey::new(KEY)));
-    let declined =
-        stripe.send(keyed(payment_with("card", "pm_card_chargeDeclined"), "k2")).await.expect("answered");
-    assert_shows_no_secret("an error of Stripe's", &format!("{:?}", StripeError::of(&declined)));
-    assert_shows_no_secret("a body", &format!("{:?}", declined.body()));
-}
-
-/// Writes down every field of every span and event.
-struct Scribe(UnboundedSender<String>);
-
-impl Subscriber for Scribe {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
-        attributes.record(&mut |field: &field::Field, value: &dyn fmt::Debug| self.note(field, value));
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
-        values.record(&mut |field: &field::Field, value: &dyn fmt::Debug| self.note(field, value));
-    }
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        event.record(&mut |field: &field::Field, value: &dyn fmt::Debug| self.note(field, value));
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-impl Scribe {
-    fn note(&self, field: &field::Field, value: &dyn fmt::Debug) {
-        // Nobody listens any more once the test has ended.
-        let _ = self.0.send(format!("{field}={value:?}"));
-    }
 }
 
 /// I7

@@ -17,7 +17,8 @@ use tower_stripe::{
 };
 
 use crate::support::{
-    API_KEY, NetworkError, notes::Notes, client, get, keyed, payment, payment_with, post, sim, statuses, transport, with,
+    API_KEY, NetworkError, client, get, keyed, notes::Notes, payment, payment_with, post, sim, statuses,
+    transport, with,
 };
 
 fn canned(status: u16, error: &Value) -> Step {

@@ -19,6 +19,7 @@ use stripe_sim::{Limits, Sim, SimBody, SimError, SimErrorKind, SimService};
 use tower::Service;
 use tower_stripe::{
     Error, Failure, FailureKind, IdempotencyKey, ResponseExt, StripeTransport, TransportError,
+    breaker::{BreakerBuilder, BreakerConfig, Control},
     transport::Builder,
     vocab::{Stop, tracked::Tracked},
 };
@@ -207,4 +208,9 @@ pub(crate) const fn secs(secs: u64) -> Duration {
 
 pub(crate) const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+/// A breaker that admits everything: for tests in which so much fails that it would open, and that are about something else.
+pub(crate) fn never_open() -> BreakerBuilder {
+    BreakerConfig::builder().control(Control::Disabled)
 }
