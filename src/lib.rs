@@ -56,6 +56,8 @@ pub mod vocab;
 
 #[cfg(feature = "classify")]
 pub mod classify;
+#[cfg(feature = "governor")]
+pub mod governor;
 #[cfg(feature = "idempotency")]
 pub mod idempotency;
 #[cfg(feature = "request-id")]
