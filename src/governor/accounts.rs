@@ -113,7 +113,7 @@ impl Core {
                 return Arc::clone(account);
             }
             let limits = Arc::clone(&table.limits);
-            let new = || Arc::new(Lock::new(Account::new(key.1, limits, self.config.settings())));
+            let new = || Arc::new(Lock::new(Account::new(key.1, limits, self.config.scheduling())));
             if table.accounts.len() < MAX_ACCOUNTS || table.evict(self.first.get(), now) {
                 let account = new();
                 table.accounts.insert(key, Arc::clone(&account));

@@ -24,7 +24,22 @@ impl GovernorConfig {
         GovernorBuilder::default()
     }
 
-    pub(super) const fn settings(&self) -> Settings {
+    /// The settings in force at first, by name; a handle may change limits since.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        let priority = self.default_priority.map_or("that of the operation", Priority::as_str);
+        let mut settings = vec![
+            Setting::new("enabled", self.enabled),
+            Setting::new("max_queue", self.max_queue),
+            Setting::new("reserve", self.reserve),
+            Setting::new("default_priority", priority),
+            Setting::new("serialize_objects", self.serialize_objects),
+        ];
+        settings.extend(self.limits.settings());
+        settings
+    }
+
+    pub(super) const fn scheduling(&self) -> Settings {
         Settings { max_queue: self.max_queue as usize, reserve: self.reserve }
     }
 }
@@ -140,7 +155,6 @@ impl GovernorBuilder {
     }
 
     #[cfg(feature = "transport")]
-    #[expect(dead_code, reason = "for the composition of all layers")]
     pub(crate) fn unchecked(self) -> GovernorConfig {
         self.config
     }

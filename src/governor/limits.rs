@@ -101,6 +101,23 @@ pub(super) struct Allowed {
     pub(super) in_flight: Option<u32>,
 }
 
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pace {
+            Some(pace) => {
+                // To a thousandth: intervals are rounded to nanoseconds.
+                let rate = (SECOND as f64 / pace.interval as f64 * 1_000.0).round() / 1_000.0;
+                write!(f, "{rate}/s, burst {}", pace.burst)?;
+            }
+            None => f.write_str("any rate")?,
+        }
+        match self.in_flight {
+            Some(in_flight) => write!(f, ", {in_flight} in flight"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Which rules an operation is subject to beside its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Route {
@@ -241,6 +258,27 @@ impl Limits {
             return Allowed { pace: None, in_flight: None };
         }
         self.resolve(mode, each, given.or_else(|| self.given(mode, Bucket::EachOperation)))
+    }
+
+    /// What is in force, rule by rule, with those that were set for one operation.
+    pub(super) fn settings(&self) -> Vec<Setting> {
+        let mut settings = vec![Setting::new("share", self.share), Setting::new("replicas", self.replicas)];
+        for (name, mode) in [("live limit", Mode::Live), ("sandbox limit", Mode::Sandbox)] {
+            let rules =
+                TABLE.iter().map(|row| (row.bucket, self.resolve(mode, row, self.given(mode, row.bucket))));
+            let operations = self.overrides.iter().filter(|(m, ..)| *m == mode).filter_map(
+                |(_, bucket, _)| match bucket {
+                    Bucket::Operation(operation) => Some((*bucket, self.of_operation(mode, *operation))),
+                    _ => None,
+                },
+            );
+            settings.extend(
+                rules
+                    .chain(operations)
+                    .map(|(bucket, allowed)| Setting::new(name, format_args!("{bucket}, {allowed}"))),
+            );
+        }
+        settings
     }
 
     fn given(&self, mode: Mode, bucket: Bucket) -> Option<Limit> {

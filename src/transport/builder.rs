@@ -8,6 +8,7 @@ use crate::{
     auth_gate::AuthGateBuilder,
     breaker::BreakerBuilder,
     classify::ClassifyBuilder,
+    governor::GovernorBuilder,
     idempotency::IdempotencyBuilder,
     retry::RetryBuilder,
     timeout::TimeoutBuilder,
@@ -43,6 +44,7 @@ pub struct Builder {
     retry: RetryBuilder,
     auth_gate: AuthGateBuilder,
     breaker: BreakerBuilder,
+    governor: GovernorBuilder,
     timeout: TimeoutBuilder,
     classify: ClassifyBuilder,
     hosts: Hosts,
@@ -74,6 +76,13 @@ impl Builder {
     #[must_use]
     pub fn breaker(mut self, settings: BreakerBuilder) -> Self {
         self.breaker = settings;
+        self
+    }
+
+    /// The settings of [`governor`](crate::governor).
+    #[must_use]
+    pub fn governor(mut self, settings: GovernorBuilder) -> Self {
+        self.governor = settings;
         self
     }
 
@@ -110,12 +119,14 @@ impl Builder {
     /// # Errors
     /// [`ConfigError`] with every problem at once.
     pub fn build(self) -> Result<TransportLayer, ConfigError> {
-        let Self { mut idempotency, mut retry, auth_gate, breaker, timeout, classify, hosts } = self;
+        let Self { mut idempotency, mut retry, auth_gate, breaker, governor, timeout, classify, hosts } =
+            self;
         let mut problems = Vec::new();
         idempotency.check(&mut problems);
         retry.check(&mut problems);
         auth_gate.check(&mut problems);
         breaker.check(&mut problems);
+        governor.check(&mut problems);
         timeout.check(&mut problems);
         classify.check(&mut problems);
         hosts.check_settings(&mut problems);
@@ -157,6 +168,7 @@ impl Builder {
             retry: retry.unchecked(),
             auth_gate: auth_gate.unchecked(),
             breaker: breaker.unchecked(),
+            governor: governor.unchecked(),
             timeout,
             classify: classify.unchecked(),
         }))

@@ -4,7 +4,9 @@ use super::Builder;
 use crate::{
     auth_gate::AuthGateConfig,
     breaker::{BreakerBuilder, BreakerConfig, Control},
+    governor::{GovernorBuilder, GovernorConfig},
     retry::{BudgetConfig, RetryBuilder, RetryConfig},
+    vocab::Priority,
 };
 
 /// Settings that suit a kind of caller, to begin from.
@@ -38,7 +40,8 @@ impl Profile {
     /// Starts from this profile; ends in a [`TransportLayer`](super::TransportLayer).
     #[must_use]
     pub fn builder(self) -> Builder {
-        let builder = Builder::default().retry(self.retry()).breaker(self.breaker());
+        let builder =
+            Builder::default().retry(self.retry()).breaker(self.breaker()).governor(self.governor());
         match self {
             Self::Interactive => {
                 builder.attempt_timeout(Duration::from_secs(8)).deadline(Duration::from_secs(20))
@@ -76,6 +79,17 @@ impl Profile {
         match self {
             Self::SdkCompatible => BreakerConfig::builder().control(Control::Disabled),
             Self::Interactive | Self::Background => BreakerConfig::builder(),
+        }
+    }
+
+    /// What it says of the governor.
+    #[must_use]
+    pub fn governor(self) -> GovernorBuilder {
+        let governor = GovernorConfig::builder();
+        match self {
+            Self::Interactive => governor,
+            Self::Background => governor.default_priority(Some(Priority::Background)),
+            Self::SdkCompatible => governor.enabled(false),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     breaker::{BreakerConfig, BreakerGate, BreakerHandle},
     classify::{Classify, ClassifyConfig, ClassifyLayer},
     edge::Edge,
+    governor::{GovernorConfig, GovernorGate, GovernorHandle},
     idempotency::{Idempotency, IdempotencyConfig, IdempotencyLayer},
     request_id::{ExtractRequestId, RequestIdLayer},
     retry::{Retry, RetryConfig, RetryLayer},
@@ -25,7 +26,7 @@ use crate::{
 /// One attempt.
 pub(super) type Attempt<S> = Timeout<ExtractRequestId<Classify<Edge<S>>>>;
 /// What admits an attempt: an open circuit must neither queue nor spend tokens, and a key that is not accepted neither.
-pub(super) type Gates = (AuthGate, BreakerGate);
+pub(super) type Gates = (AuthGate, (BreakerGate, GovernorGate));
 /// One call: the order of all layers.
 pub(super) type Call<S> = SetSensitiveRequestHeaders<Idempotency<Retry<Gated<Gates, Attempt<S>>>>>;
 
@@ -53,6 +54,7 @@ pub(super) struct Settings {
     pub(super) retry: RetryConfig,
     pub(super) auth_gate: AuthGateConfig,
     pub(super) breaker: BreakerConfig,
+    pub(super) governor: GovernorConfig,
     pub(super) timeout: TimeoutConfig,
     pub(super) classify: ClassifyConfig,
 }
@@ -72,7 +74,13 @@ impl<S> StripeTransport<S> {
     /// Reads the circuit breaker, and forces its hand.
     #[must_use]
     pub fn breaker(&self) -> BreakerHandle {
-        self.shared.gates.1.handle()
+        self.shared.gates.1.0.handle()
+    }
+
+    /// Reads the governor, and changes its limits.
+    #[must_use]
+    pub fn governor(&self) -> GovernorHandle {
+        self.shared.gates.1.1.handle()
     }
 
     /// The layers, from the outside in, with the settings in force.
@@ -160,7 +168,10 @@ pub struct TransportLayer {
 
 impl TransportLayer {
     pub(super) fn new(settings: Settings) -> Self {
-        let gates = (AuthGate::new(settings.auth_gate), BreakerGate::new(settings.breaker.clone()));
+        let gates = (
+            AuthGate::new(settings.auth_gate),
+            (BreakerGate::new(settings.breaker.clone()), GovernorGate::new(settings.governor.clone())),
+        );
         Self {
             sensitive: SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]),
             idempotency: IdempotencyLayer::new(settings.idempotency.clone()),
@@ -196,6 +207,7 @@ impl Settings {
             ("retry", self.retry.settings()),
             ("auth gate", self.auth_gate.settings()),
             ("breaker", self.breaker.settings()),
+            ("governor", self.governor.settings()),
             ("timeout", self.timeout.settings()),
             ("request id", Vec::new()),
             ("classify", self.classify.settings()),
