@@ -20,6 +20,7 @@ use tower::Service;
 use tower_stripe::{
     Error, Failure, FailureKind, IdempotencyKey, ResponseExt, StripeTransport, TransportError,
     breaker::{BreakerBuilder, BreakerConfig, Control},
+    governor::{GovernorBuilder, GovernorConfig},
     transport::Builder,
     vocab::{Stop, tracked::Tracked},
 };
@@ -213,4 +214,10 @@ pub(crate) const fn millis(millis: u64) -> Duration {
 /// A breaker that admits everything: for tests in which so much fails that it would open, and that are about something else.
 pub(crate) fn never_open() -> BreakerBuilder {
     BreakerConfig::builder().control(Control::Disabled)
+}
+
+/// A governor that lets everything pass at once: for tests of more calls than Stripe takes from a sandbox, that are about
+/// something else.
+pub(crate) fn ungoverned() -> GovernorBuilder {
+    GovernorConfig::builder().enabled(false)
 }
