@@ -239,9 +239,11 @@ impl BreakerBuilder {
             );
         }
         positive("probe_lease", config.probe_lease, problems);
-        for (name, time) in
-            [("max_interval", config.max_interval), ("probe_lease", config.probe_lease), ("ramp", config.ramp)]
-        {
+        for (name, time) in [
+            ("max_interval", config.max_interval),
+            ("probe_lease", config.probe_lease),
+            ("ramp", config.ramp),
+        ] {
             if time > LONGEST {
                 problems.push(Setting::time(name, time).must_be("at most 3600s"));
             }

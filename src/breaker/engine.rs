@@ -7,12 +7,12 @@ mod window;
 
 use std::time::{Duration, Instant};
 
+use self::{cell::Cell, pair::Pair};
 pub(super) use self::{
     cell::{Change, Role, Step, Ticket, Tier, Verdict, Which},
     pair::{Admission, Finding},
     verdict::{Dial, dial, verdict},
 };
-use self::{cell::Cell, pair::Pair};
 use super::{
     config::BreakerConfig,
     state::{Control, State, Traffic},
@@ -69,13 +69,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn admit(
-        &mut self,
-        step: &mut Step<'_>,
-        mode: usize,
-        traffic: Traffic,
-        tier: Tier,
-    ) -> Answer {
+    pub(super) fn admit(&mut self, step: &mut Step<'_>, mode: usize, traffic: Traffic, tier: Tier) -> Answer {
         let pair = &mut self.pairs[mode];
         pair.cell_mut(traffic).used = true;
         let control = pair.cell(traffic).control;
@@ -130,13 +124,7 @@ impl Engine {
         self.settle_local(step, pass.local, if ignored { Dial::Neutral } else { dial }, sent);
     }
 
-    fn settle_local(
-        &mut self,
-        step: &mut Step<'_>,
-        ticket: Ticket,
-        dial: Dial,
-        sent: Option<Instant>,
-    ) {
+    fn settle_local(&mut self, step: &mut Step<'_>, ticket: Ticket, dial: Dial, sent: Option<Instant>) {
         if self.local.expire(step) || !self.local.knows(ticket) {
             return;
         }
@@ -174,13 +162,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn control(
-        &mut self,
-        step: &mut Step<'_>,
-        mode: usize,
-        traffic: Traffic,
-        control: Control,
-    ) {
+    pub(super) fn control(&mut self, step: &mut Step<'_>, mode: usize, traffic: Traffic, control: Control) {
         self.pairs[mode].cell_mut(traffic).control(step, control);
         self.pairs[mode].forget();
     }

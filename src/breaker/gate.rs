@@ -96,10 +96,8 @@ impl Shared {
         let mut changes = Vec::new();
         let (result, wakers) = self.sites[host as usize].with(|site| {
             let draw = site.draws.next();
-            let result = f(
-                &mut site.engine,
-                &mut Step { rules: &self.rules, now, draw, changes: &mut changes },
-            );
+            let result =
+                f(&mut site.engine, &mut Step { rules: &self.rules, now, draw, changes: &mut changes });
             let mut wakers = Vec::new();
             if let Some(traffic) = wake {
                 site.waiters.take(|whose| whose == (mode, traffic), &mut wakers);
@@ -186,12 +184,11 @@ impl Gate for BreakerGate {
         // To drop a waker may drop a task, and that a permit, which takes the lock: so neither is done under it.
         let waker = cx.waker().clone();
         let (whose, pass) = ((permit.mode, permit.pass.traffic), permit.pass);
-        let (revoked, _replaced) = permit.shared.sites[permit.host as usize].with(|site| {
-            match site.engine.revoked(&pass, now) {
+        let (revoked, _replaced) =
+            permit.shared.sites[permit.host as usize].with(|site| match site.engine.revoked(&pass, now) {
                 Some(retry_in) => (Some(retry_in), Some(waker)),
                 None => (None, site.waiters.register(&mut permit.waiter, whose, waker)),
-            }
-        });
+            });
         match revoked {
             Some(retry_in) => Poll::Ready(Refusal::CircuitOpen { retry_in }),
             None => Poll::Pending,

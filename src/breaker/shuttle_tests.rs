@@ -7,7 +7,10 @@ use std::{
 };
 
 use http::Request;
-use shuttle::{sync::atomic::{AtomicU32, Ordering::SeqCst}, thread};
+use shuttle::{
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    thread,
+};
 
 use super::{BreakerConfig, BreakerGate, Partition, Permit, State, Traffic};
 use crate::vocab::{Admit, Ask, Ended, Gate, Host, Mode, Outcome, Recorder, time};
@@ -17,11 +20,7 @@ const SCHEDULES: usize = 2_000;
 
 fn gate() -> BreakerGate {
     BreakerGate::new(
-        BreakerConfig::builder()
-            .consecutive_failures(2)
-            .jitter_seed(1)
-            .build()
-            .expect("good settings"),
+        BreakerConfig::builder().consecutive_failures(2).jitter_seed(1).build().expect("good settings"),
     )
 }
 
@@ -65,7 +64,8 @@ fn shuttle_callers_at_half_open_are_one_probe() {
                 thread::spawn(move || admit(&gate, now))
             })
             .collect();
-        let permits: Vec<_> = callers.into_iter().filter_map(|caller| caller.join().expect("no panic")).collect();
+        let permits: Vec<_> =
+            callers.into_iter().filter_map(|caller| caller.join().expect("no panic")).collect();
         assert_eq!(permits.len(), 1);
     });
 }
@@ -80,7 +80,8 @@ fn shuttle_a_permit_dropped_at_any_point_frees_its_lease() {
                 thread::spawn(move || {
                     let Some(mut permit) = admit(&gate, now) else { return };
                     if point > 0 {
-                        let _ = BreakerGate::poll_revoked(&mut permit, &mut Context::from_waker(Waker::noop()));
+                        let _ =
+                            BreakerGate::poll_revoked(&mut permit, &mut Context::from_waker(Waker::noop()));
                     }
                     if point > 1 {
                         BreakerGate::sent(&mut permit, now);

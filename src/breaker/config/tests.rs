@@ -33,10 +33,7 @@ fn each_problem_names_its_settings_and_values() {
             new().failure_ratio(None).consecutive_failures(None),
             "consecutive_failures = off must be on, with failure_ratio = off",
         ),
-        (
-            slow(Traffic::Read, Duration::ZERO, 500),
-            "slow_calls(read).limit = 0ns must be more than zero",
-        ),
+        (slow(Traffic::Read, Duration::ZERO, 500), "slow_calls(read).limit = 0ns must be more than zero"),
         (
             slow(Traffic::Write, seconds(1), 0),
             "slow_calls(write).ratio = 0 % must be more than 0 %, and at most 100 %",
@@ -47,7 +44,10 @@ fn each_problem_names_its_settings_and_values() {
         (new().base_interval(seconds(5)), ""),
         (new().max_interval(seconds(3_601)), "max_interval = 3601s must be at most 3600s"),
         (new().probe_lease(Duration::ZERO), "probe_lease = 0ns must be more than zero"),
-        (new().probe_lease(Duration::MAX), "probe_lease = 18446744073709551615.999999999s must be at most 3600s"),
+        (
+            new().probe_lease(Duration::MAX),
+            "probe_lease = 18446744073709551615.999999999s must be at most 3600s",
+        ),
         (new().probe_successes(0), "probe_successes = 0 must be at least 1"),
         (new().ramp(Duration::ZERO), ""),
         (new().ramp(seconds(3_601)), "ramp = 3601s must be at most 3600s"),

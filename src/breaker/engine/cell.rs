@@ -232,11 +232,9 @@ impl Cell {
         let wait = match tier {
             Tier::Harmless => Duration::ZERO,
             Tier::Money => rest(step, idle[Tier::Harmless as usize], step.rules.money_grace),
-            Tier::Last => rest(
-                step,
-                idle[Tier::Money as usize],
-                step.rules.money_grace.saturating_add(LAST_RESORT),
-            ),
+            Tier::Last => {
+                rest(step, idle[Tier::Money as usize], step.rules.money_grace.saturating_add(LAST_RESORT))
+            }
         };
         if !wait.is_zero() {
             return Err(wait);
@@ -250,11 +248,8 @@ impl Cell {
     pub(super) fn reach(&mut self, step: &Step<'_>) -> Option<Ticket> {
         let Phase::Open { lease: lease @ None, .. } = &mut self.phase else { return None };
         self.leases += 1;
-        *lease = Some(Lease {
-            id: self.leases,
-            until: step.now + step.rules.probe_lease,
-            tier: Tier::Harmless,
-        });
+        *lease =
+            Some(Lease { id: self.leases, until: step.now + step.rules.probe_lease, tier: Tier::Harmless });
         Some(self.ticket(Role::Reach(self.leases)))
     }
 
@@ -326,9 +321,7 @@ impl Cell {
         let slow = self.which.slow(step.rules);
         let counts = match verdict {
             Verdict::Neutral => return,
-            Verdict::Success => {
-                self.window.success(slow.is_some_and(|slow| on_wire >= slow.limit), step.now)
-            }
+            Verdict::Success => self.window.success(slow.is_some_and(|slow| on_wire >= slow.limit), step.now),
             Verdict::Failure => self.window.failure(step.now),
         };
         let mut relapsed = false;
@@ -368,8 +361,7 @@ impl Cell {
 
     fn close(&mut self, step: &mut Step<'_>) {
         let ramps = self.which != Which::Local && !step.rules.ramp.is_zero();
-        let ramp =
-            ramps.then_some(Ramp { since: step.now, credit: ALL - RAMP_START, failures: 0 });
+        let ramp = ramps.then_some(Ramp { since: step.now, credit: ALL - RAMP_START, failures: 0 });
         self.window.clear();
         self.shift(step, Phase::Closed { since: step.now, ramp }, Why::ProbesSucceeded, step.now);
     }

@@ -128,13 +128,10 @@ impl Pair {
             Phase::Closed { .. } => {
                 return match (synthetic, self.write.phase) {
                     (false, _) => Reach::Go,
-                    (true, Phase::Open { lease: Some(lease), .. }) => {
-                        Reach::Wait(short(step, lease.until))
+                    (true, Phase::Open { lease: Some(lease), .. }) => Reach::Wait(short(step, lease.until)),
+                    (true, _) => {
+                        self.write.reach(step).map_or(Reach::Go, |ticket| Reach::Ask(Traffic::Write, ticket))
                     }
-                    (true, _) => self
-                        .write
-                        .reach(step)
-                        .map_or(Reach::Go, |ticket| Reach::Ask(Traffic::Write, ticket)),
                 };
             }
             Phase::Open { until, .. } if step.now < until => return Reach::Wait(until - step.now),
@@ -155,13 +152,7 @@ impl Pair {
         }
     }
 
-    pub(super) fn settle(
-        &mut self,
-        step: &mut Step<'_>,
-        traffic: Traffic,
-        ticket: Ticket,
-        finding: Finding,
-    ) {
+    pub(super) fn settle(&mut self, step: &mut Step<'_>, traffic: Traffic, ticket: Ticket, finding: Finding) {
         let cell = self.cell(traffic);
         if !cell.knows(ticket) || cell.control == Control::Disabled {
             return;

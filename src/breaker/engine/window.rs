@@ -46,13 +46,7 @@ pub(super) struct Window {
 impl Window {
     pub(super) fn new(length: Duration, now: Instant) -> Self {
         let width = u64::try_from(length.as_nanos() / BUCKETS as u128).unwrap_or(u64::MAX).max(1);
-        Self {
-            width,
-            origin: now,
-            newest: 0,
-            buckets: [Counts::default(); BUCKETS],
-            sum: Counts::default(),
-        }
+        Self { width, origin: now, newest: 0, buckets: [Counts::default(); BUCKETS], sum: Counts::default() }
     }
 
     pub(super) fn clear(&mut self) {

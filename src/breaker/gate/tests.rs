@@ -104,9 +104,12 @@ fn hosts_modes_and_traffic_fail_apart() {
         let gate = BreakerGate::default();
         fail(&gate, failing, now);
         for other in &requests {
-            assert_eq!(admit(&gate, other, now).is_none(), other.uri() == failing.uri()
-                && other.method() == failing.method()
-                && other.headers() == failing.headers());
+            assert_eq!(
+                admit(&gate, other, now).is_none(),
+                other.uri() == failing.uri()
+                    && other.method() == failing.method()
+                    && other.headers() == failing.headers()
+            );
         }
     }
 }
@@ -145,11 +148,13 @@ fn a_hundred_callers_at_half_open_are_one_probe_and_its_drop_frees_the_place() {
         }
     }
     assert!(admit(&gate, &get(), now).is_some());
-    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let _probe = admit(&gate, &get(), now).expect("free");
-        panic!("in the middle of a probe");
-    }))
-    .is_err());
+    assert!(
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _probe = admit(&gate, &get(), now).expect("free");
+            panic!("in the middle of a probe");
+        }))
+        .is_err()
+    );
     assert!(admit(&gate, &get(), now).is_some());
 }
 
@@ -190,7 +195,8 @@ fn who_waits_inside_is_woken_and_refused_when_it_opens() {
     fail(&gate, &get(), now);
     assert_eq!(woken.0.load(SeqCst), 3);
     for permit in &mut waiting[..3] {
-        let Poll::Ready(Refusal::CircuitOpen { retry_in: Some(wait) }) = BreakerGate::poll_revoked(permit, cx)
+        let Poll::Ready(Refusal::CircuitOpen { retry_in: Some(wait) }) =
+            BreakerGate::poll_revoked(permit, cx)
         else {
             panic!("still admitted");
         };
