@@ -8,6 +8,8 @@ use std::{
 
 use http::Request;
 use shuttle::{
+    Config, Runner,
+    scheduler::{PctScheduler, RandomScheduler},
     sync::atomic::{AtomicU32, Ordering::SeqCst},
     thread,
 };
@@ -48,10 +50,13 @@ fn open() -> (BreakerGate, Instant) {
 }
 
 fn check(f: impl Fn() + Send + Sync + 'static) {
+    // A gate is built on the stack, of which a thread of the model has 32 KiB otherwise.
+    let mut config = Config::new();
+    config.stack_size = 1 << 20;
     let f = Arc::new(f);
     let random = Arc::clone(&f);
-    shuttle::check_random(move || random(), SCHEDULES);
-    shuttle::check_pct(move || f(), SCHEDULES, 3);
+    Runner::new(RandomScheduler::new(SCHEDULES), config.clone()).run(move || random());
+    Runner::new(PctScheduler::new(3, SCHEDULES), config).run(move || f());
 }
 
 #[test]
