@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::{
     super::state::{Control, Traffic, Why},
-    cell::{Cell, Phase, Role, Step, Ticket, Tier, Verdict, Which},
+    cell::{Cell, Phase},
+    step::{Step, Which},
+    ticket::{Role, Ticket, Tier, Verdict},
 };
 
 /// After so many rounds in which reads gave no evidence, writes do without.

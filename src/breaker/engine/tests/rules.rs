@@ -361,12 +361,12 @@ fn a_forced_write_circuit_is_not_held_up_by_a_local_one() {
 #[test]
 fn intervals_double_are_diverse_and_start_over_after_a_whole_quiet_window() {
     let rules = BreakerConfig::default();
-    let tops = [0, 1, 2, 3, 40, u32::MAX].map(|level| cell::interval(&rules, level, u64::MAX).as_millis());
+    let tops = [0, 1, 2, 3, 40, u32::MAX].map(|level| step::interval(&rules, level, u64::MAX).as_millis());
     assert_eq!(tops, [999, 1_999, 3_999, 4_999, 4_999, 4_999]);
-    let floors = [0, 1, 2, 3].map(|level| cell::interval(&rules, level, 0).as_millis());
+    let floors = [0, 1, 2, 3].map(|level| step::interval(&rules, level, 0).as_millis());
     assert_eq!(floors, [500, 1_000, 2_000, 2_500]);
     let draws = (0..1_000_u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let fleet: std::collections::HashSet<_> = draws.map(|draw| cell::interval(&rules, 0, draw)).collect();
+    let fleet: std::collections::HashSet<_> = draws.map(|draw| step::interval(&rules, 0, draw)).collect();
     assert!(fleet.len() > 990, "a fleet does not come back in one instant");
 
     for (quiet, expected) in [(seconds(59), 3_999), (seconds(61), 999)] {
