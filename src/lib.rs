@@ -60,6 +60,8 @@ pub mod auth_gate;
 pub mod breaker;
 #[cfg(feature = "classify")]
 pub mod classify;
+#[cfg(feature = "governor")]
+pub mod governor;
 #[cfg(feature = "idempotency")]
 pub mod idempotency;
 #[cfg(feature = "request-id")]

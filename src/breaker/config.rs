@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::Traffic;
+use super::{Control, Traffic};
 use crate::vocab::{ConfigError, Problem, Ratio, Setting};
 
 /// Instants are added to, and must not overflow.
@@ -24,6 +24,7 @@ pub struct BreakerConfig {
     pub(super) money_grace: Duration,
     pub(super) synthetic_probes: bool,
     pub(super) local: bool,
+    pub(super) control: Control,
     pub(super) jitter_seed: Option<u64>,
 }
 
@@ -39,6 +40,43 @@ impl BreakerConfig {
     #[must_use]
     pub fn builder() -> BreakerBuilder {
         BreakerBuilder::default()
+    }
+
+    /// The settings in force, by name.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        let mut settings = vec![
+            Setting::new("control", self.control),
+            Setting::time("window", self.window),
+            Setting::new("min_calls", self.min_calls),
+            or_off("failure_ratio", self.failure_ratio),
+            or_off("consecutive_failures", self.consecutive_failures),
+        ];
+        for (traffic, slow) in [Traffic::Read, Traffic::Write].into_iter().zip(self.slow_calls) {
+            if let Some(SlowCalls { limit, ratio }) = slow {
+                settings.push(Setting::new("slow_calls", format_args!("{traffic}, {limit:?}, {ratio}")));
+            }
+        }
+        settings.extend([
+            Setting::time("abandoned_after", self.abandoned_after),
+            Setting::time("base_interval", self.base_interval),
+            Setting::time("max_interval", self.max_interval),
+            Setting::time("probe_lease", self.probe_lease),
+            Setting::new("probe_successes", self.probe_successes),
+            Setting::time("ramp", self.ramp),
+            Setting::time("probe_grace", self.probe_grace),
+            Setting::time("money_grace", self.money_grace),
+            Setting::new("synthetic_probes", self.synthetic_probes),
+            Setting::new("local", self.local),
+        ]);
+        settings
+    }
+}
+
+fn or_off(name: &'static str, value: Option<impl std::fmt::Display>) -> Setting {
+    match value {
+        Some(value) => Setting::new(name, value),
+        None => Setting::new(name, "off"),
     }
 }
 
@@ -60,6 +98,7 @@ impl Default for BreakerConfig {
             money_grace: Duration::from_millis(250),
             synthetic_probes: true,
             local: true,
+            control: Control::Automatic,
             jitter_seed: None,
         }
     }
@@ -181,6 +220,13 @@ impl BreakerBuilder {
     #[must_use]
     pub const fn local(mut self, on: bool) -> Self {
         self.config.local = on;
+        self
+    }
+
+    /// Who decides at first: the circuits themselves, or an operator. Default: [`Control::Automatic`].
+    #[must_use]
+    pub const fn control(mut self, control: Control) -> Self {
+        self.config.control = control;
         self
     }
 

@@ -32,12 +32,19 @@ impl Clock {
     /// Stripe's time of day: what `created` is stamped with and what keys age by.
     #[must_use]
     pub fn now(&self) -> SystemTime {
-        let elapsed = tick().saturating_duration_since(self.start);
+        let elapsed = self.elapsed();
         let offset = self.offset.load(Ordering::SeqCst);
         let moved = Duration::from_nanos(offset.unsigned_abs());
         let ahead = self.epoch.checked_add(elapsed).unwrap_or(self.epoch);
         let shifted = if offset < 0 { ahead.checked_sub(moved) } else { ahead.checked_add(moved) };
         shifted.unwrap_or(ahead)
+    }
+
+    /// Tokio's time since the simulator was built. Moving this clock does not change it: it tells what
+    /// [`Exchange::at`](crate::Exchange::at) counts from.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        tick().saturating_duration_since(self.start)
     }
 
     /// The same moment in seconds since 1970, as Stripe writes it.

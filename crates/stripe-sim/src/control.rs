@@ -1,5 +1,7 @@
 //! `/_sim/`: the simulator itself as JSON over HTTP, for tests in any language. Only for clients on the same machine.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
@@ -109,7 +111,12 @@ fn ledger(sim: &Sim) -> Value {
         "charged_twice": ledger.charged_twice(),
         "total": ledger.total(),
         "in_flight": sim.in_flight(),
+        "queued": sim.queued(),
     })
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn requests(log: &[Exchange]) -> Vec<Value> {
@@ -124,7 +131,8 @@ fn requests(log: &[Exchange]) -> Vec<Value> {
             "version": seen.version,
             "body": String::from_utf8_lossy(&seen.body),
             "authorized": seen.authorized,
-            "arrived_ms": since.map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+            "arrived_ms": since.map(milliseconds),
+            "at_ms": milliseconds(seen.at),
             "step": format!("{:?}", seen.step),
             "status": seen.status.map(|status| status.as_u16()),
             "request_id": seen.request_id,

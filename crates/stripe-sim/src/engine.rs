@@ -29,8 +29,9 @@ use crate::{
     notice::Notice,
     oauth::{Endpoint, Grants},
     plan::Plan,
-    request::{Api, Head, Received, is_live},
+    request::{Api, Head, Received, is_live, is_read},
     route::Route,
+    scenario::Target,
     script::Step,
     strict, v2,
     world::World,
@@ -94,16 +95,17 @@ impl Engine {
     }
 
     /// Enters a request in the log.
-    pub(crate) fn arrive(&mut self, head: &Head, at: Instant) -> Visit {
+    pub(crate) fn arrive(&mut self, head: &Head, arrived: Instant, at: Duration) -> Visit {
         let request_id = self.ids.request();
-        self.log.push(Exchange::new(head, request_id.clone(), at));
+        self.log.push(Exchange::new(head, request_id.clone(), arrived, at));
         Visit { number: self.log.len() - 1, request_id }
     }
 
     /// Decides which step a request of `order` takes, and how long it takes if it passes.
     pub(crate) fn step(&mut self, visit: &Visit, head: &Head, order: &str, now: Instant) -> (Step, Duration) {
         let operation = operation(head, Route::find(&head.method, &head.path).as_ref());
-        let (step, latency) = self.plan.next(order, operation, now);
+        let target = Target { operation, is_read: is_read(&head.method) };
+        let (step, latency) = self.plan.next(order, target, now);
         self.note(visit, |exchange| {
             order.clone_into(&mut exchange.order);
             exchange.step = step.clone();

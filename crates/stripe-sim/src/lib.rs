@@ -95,6 +95,7 @@ mod page;
 mod plan;
 pub mod proxy;
 mod pull;
+mod queue;
 mod request;
 mod route;
 mod scenario;

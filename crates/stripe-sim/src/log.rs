@@ -1,11 +1,14 @@
 //! The log: every request that the server saw, in the order it saw them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use crate::{request::Head, script::Step};
+use crate::{
+    request::{Head, is_read},
+    script::Step,
+};
 
 /// A request as the server saw it, and what became of it.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ pub struct Exchange {
     pub authorized: bool,
     /// When it arrived, by tokio's clock.
     pub arrived: Instant,
+    /// How long after the simulator was built it arrived, by tokio's clock, which nothing but time moves.
+    pub at: Duration,
     /// The step of the script, or the fault drawn for it.
     pub step: Step,
     /// The status that was answered; `None` as long as there is none, and for good if the client was gone or the
@@ -42,7 +47,13 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new(head: &Head, request_id: String, arrived: Instant) -> Self {
+    /// Whether it only asked: GET or HEAD.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        is_read(&self.method)
+    }
+
+    pub(crate) fn new(head: &Head, request_id: String, arrived: Instant, at: Duration) -> Self {
         Self {
             method: head.method.clone(),
             path: head.path.clone(),
@@ -52,6 +63,7 @@ impl Exchange {
             body: Bytes::new(),
             authorized: head.authorization,
             arrived,
+            at,
             step: Step::Pass,
             status: None,
             request_id,

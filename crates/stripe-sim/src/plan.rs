@@ -8,7 +8,7 @@ use std::{
 use crate::{
     faults::Faults,
     latency::Latency,
-    scenario::{Scenario, Weather},
+    scenario::{Scenario, Target, Weather},
     script::Step,
 };
 
@@ -48,20 +48,26 @@ impl Plan {
         self.scenario = Some((scenario, now));
     }
 
-    /// The step of the next request of `order`, which is for `operation`, and how long it takes if it passes.
-    pub(crate) fn next(&mut self, name: &str, operation: &str, now: Instant) -> (Step, Duration) {
+    /// When the stall that is going on ends.
+    pub(crate) fn stalled_until(&self, now: Instant) -> Option<Instant> {
+        let (scenario, began) = self.scenario.as_ref()?;
+        began.checked_add(scenario.stalled_until(now.saturating_duration_since(*began))?)
+    }
+
+    /// The step of the next request of the order `name`, and how long it takes if it passes.
+    pub(crate) fn next(&mut self, name: &str, target: Target<'_>, now: Instant) -> (Step, Duration) {
         let order = self.orders.entry(name.to_owned()).or_default();
         let nth = order.seen;
         order.seen += 1;
         let weather = self.scenario.as_ref().map(|(scenario, began)| {
             let since = now.saturating_duration_since(*began);
-            scenario.weather(since, operation, self.seed, name, nth)
+            scenario.weather(since, target, self.seed, name, nth)
         });
         let slower = weather.as_ref().map_or(1.0, |weather| weather.slower);
-        let latency = self.latency.draw(self.seed, name, nth, operation, slower);
+        let latency = self.latency.draw(self.seed, name, nth, target.operation, slower);
         let step = match (&mut order.script, weather) {
             (Some(steps), _) => steps.pop_front().unwrap_or(Step::Pass),
-            (None, Some(Weather { answer: Some(answer), .. })) => Step::Answer(answer.clone()),
+            (None, Some(Weather { step: Some(step), .. })) => step.clone(),
             (None, weather) => {
                 let faults = weather.and_then(|weather| weather.faults).unwrap_or(&self.faults);
                 faults.draw(self.seed, name, nth).map_or(Step::Pass, Step::Fault)
@@ -77,7 +83,7 @@ mod tests {
     use crate::{clock::tick, faults::Fault};
 
     fn next(plan: &mut Plan, order: &str) -> Step {
-        plan.next(order, "x", tick()).0
+        plan.next(order, Target { operation: "x", is_read: true }, tick()).0
     }
 
     #[test]

@@ -151,6 +151,11 @@ fn write_object(fields: &Map<String, Value>, text: &mut String) {
     text.push('}');
 }
 
+/// Whether a request with this method changes nothing.
+pub(crate) fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
 /// Whether an API key is one of live mode.
 pub(crate) fn is_live(credential: &str) -> bool {
     credential.starts_with("sk_live_") || credential.starts_with("rk_live_")

@@ -1,5 +1,7 @@
 //! What a test makes of a single request: the steps of a script.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
@@ -27,6 +29,9 @@ pub enum Step {
     /// It is read and then answered with this, without a look at limiters, API key or idempotency key. It is not
     /// executed.
     Answer(Canned),
+    /// It is read and never answered, and not executed. The connection is lost when the client gives up, or after
+    /// [`Faults::stall_limit`](crate::Faults::stall_limit).
+    Hang,
 }
 
 /// An answer that the test gives in Stripe's place.
@@ -47,6 +52,7 @@ pub struct Canned {
     headers: HeaderMap,
     body: Bytes,
     request_id: bool,
+    after: Duration,
 }
 
 impl Canned {
@@ -203,6 +209,13 @@ impl Canned {
         self
     }
 
+    /// How long it takes, instead of no time at all; longer than [`Faults::stall_limit`](crate::Faults::stall_limit), and
+    /// the connection is lost in place of it. Nothing makes it slower than this.
+    pub fn after(mut self, latency: Duration) -> Self {
+        self.after = latency;
+        self
+    }
+
     /// Leaves `Request-Id` and `Stripe-Version` out.
     pub fn without_request_id(mut self) -> Self {
         self.request_id = false;
@@ -210,11 +223,15 @@ impl Canned {
     }
 
     fn of(status: StatusCode, body: Bytes) -> Self {
-        Self { status, headers: HeaderMap::new(), body, request_id: true }
+        Self { status, headers: HeaderMap::new(), body, request_id: true, after: Duration::ZERO }
     }
 
     fn error(error: &ApiError) -> Self {
         Self::json(error.status(), &error.body())
+    }
+
+    pub(crate) fn latency(&self) -> Duration {
+        self.after
     }
 
     pub(crate) fn into_answer(self) -> Answer {

@@ -26,6 +26,7 @@ use crate::{
     execution::Course,
     faults::Fault,
     pull::{LONGEST_BODY, Pull, Unread},
+    queue,
     request::{Head, Received},
     script::Step,
     shared::{Presence, Shared},
@@ -37,7 +38,8 @@ use crate::{
 ///
 /// The future does the client's part of an exchange, so dropping it is what a client does that gives up. A request that
 /// was read is executed in the same poll: there is no moment in which it is read but its fate undecided. Executions that
-/// a fault puts off ([`Fault::F5`], [`Fault::Slow`]) run in tasks of their own and land whether or not the client waits.
+/// a fault puts off ([`Fault::F5`], [`Fault::Slow`]) run in tasks of their own and land whether or not the client waits; so
+/// does everything that waits in the queue of a server with a [capacity](crate::SimBuilder::capacity).
 #[derive(Clone)]
 pub struct SimService {
     shared: Arc<Shared>,
@@ -139,53 +141,120 @@ where
 
     let request = Received::new(head, &body);
     let (step, latency) = early.unwrap_or_else(|| sim.step(&visit, &request.head, &request.order));
-    let fault = match step {
-        Step::Pass if latency > Duration::ZERO => Fault::Slow { delay: latency },
-        Step::Pass => {
-            let answer = sim.handle(&visit, &request, Course::Smooth);
-            return Ok(sim.deliver(&visit, answer, SimBody::whole));
+    let turn = if waits_for_its_turn(&step) { queue::join(&sim) } else { None };
+    let arrived = Arrived { sim, presence, visit, request, step, latency, body_pulled };
+    match turn {
+        None => arrived.respond().await,
+        Some(turn) => arrived.respond_in_turn(turn).await,
+    }
+}
+
+/// Whether the server is busy with a request that takes this step.
+fn waits_for_its_turn(step: &Step) -> bool {
+    match step {
+        Step::Pass => true,
+        Step::Answer(_) | Step::Hang => false,
+        Step::Fault(fault) => {
+            !matches!(fault, Fault::F0 | Fault::F1 { .. } | Fault::F2 | Fault::RefusedStream | Fault::GoAway)
         }
-        Step::Answer(canned) => return Ok(sim.deliver(&visit, canned.into_answer(), SimBody::whole)),
-        Step::Fault(fault) => fault,
-    };
-    match fault {
-        Fault::F0 => Err(SimError::connect(body_pulled)),
-        Fault::F1 { .. } | Fault::F2 => Err(SimError::reset(fault, body_pulled)),
-        Fault::RefusedStream | Fault::GoAway => Err(SimError::refused(fault, body_pulled)),
-        Fault::F3 => {
-            sim.handle(&visit, &request, Course::Smooth);
-            Err(SimError::reset(fault, body_pulled))
-        }
-        Fault::StoredServerError { executed } => {
-            let answer = sim.handle(&visit, &request, Course::BreaksDown { executed });
-            Ok(sim.deliver(&visit, answer, SimBody::whole))
-        }
-        Fault::NoFunds => {
-            let answer = sim.handle(&visit, &request, Course::NoFunds);
-            Ok(sim.deliver(&visit, answer, SimBody::whole))
-        }
-        Fault::F4Cut => {
-            let answer = sim.handle(&visit, &request, Course::Smooth);
-            Ok(sim.deliver(&visit, answer, SimBody::cut))
-        }
-        Fault::F4Stall => {
-            let answer = sim.handle(&visit, &request, Course::Smooth);
-            let limit = sim.patience();
-            Ok(sim.deliver(&visit, answer, |bytes| SimBody::stalling(bytes, limit)))
-        }
-        Fault::F5 { delay } => {
-            let late = visit.clone();
-            let answer = land(&sim, &presence, delay, move |sim| sim.handle(&late, &request, Course::Smooth));
-            await_late(&sim, &visit, answer).await.ok_or_else(|| SimError::reset(fault, body_pulled))
-        }
-        Fault::Slow { delay } => {
-            let late = visit.clone();
-            let gate = sim.begin(&visit, &request);
-            let answer = land(&sim, &presence, delay, move |sim| match gate {
-                Gate::Answered(answer) => answer,
-                Gate::Executing(execution) => sim.finish(&late, *execution),
-            });
-            await_late(&sim, &visit, answer).await.ok_or_else(|| SimError::reset(fault, body_pulled))
+    }
+}
+
+/// A request that was read, and what is to become of it.
+struct Arrived {
+    sim: Arc<Shared>,
+    presence: Arc<Presence>,
+    visit: Visit,
+    request: Received,
+    step: Step,
+    latency: Duration,
+    body_pulled: bool,
+}
+
+impl Arrived {
+    /// Waits in the queue, in a task that no client can cancel.
+    async fn respond_in_turn(self, turn: oneshot::Receiver<()>) -> Result<Response<SimBody>, SimError> {
+        let (answer, receiver) = oneshot::channel();
+        let (patience, body_pulled) = (self.sim.patience(), self.body_pulled);
+        let queued = self.sim.put_off();
+        tokio::spawn(async move {
+            // It fails only with the runtime, and then this does not go on either.
+            let _ = turn.await;
+            drop(queued);
+            let (sim, visit) = (Arc::clone(&self.sim), self.visit.clone());
+            if answer.send(self.respond().await).is_err() {
+                sim.undelivered(&visit);
+            }
+        });
+        let answered = timeout(patience, receiver).await.ok().and_then(Result::ok);
+        answered.unwrap_or_else(|| Err(SimError::reset(Fault::F5 { delay: patience }, body_pulled)))
+    }
+
+    async fn respond(self) -> Result<Response<SimBody>, SimError> {
+        let Self { sim, presence, visit, request, step, latency, body_pulled } = self;
+        let fault = match step {
+            Step::Pass if latency > Duration::ZERO => Fault::Slow { delay: latency },
+            Step::Pass => {
+                let answer = sim.handle(&visit, &request, Course::Smooth);
+                return Ok(sim.deliver(&visit, answer, SimBody::whole));
+            }
+            Step::Answer(canned) => {
+                let patience = sim.patience();
+                let latency = canned.latency();
+                if latency > Duration::ZERO {
+                    sleep(latency.min(patience)).await;
+                }
+                if latency > patience {
+                    return Err(SimError::reset(Fault::F2, body_pulled));
+                }
+                return Ok(sim.deliver(&visit, canned.into_answer(), SimBody::whole));
+            }
+            Step::Hang => {
+                sleep(sim.patience()).await;
+                return Err(SimError::reset(Fault::F2, body_pulled));
+            }
+            Step::Fault(fault) => fault,
+        };
+        match fault {
+            Fault::F0 => Err(SimError::connect(body_pulled)),
+            Fault::F1 { .. } | Fault::F2 => Err(SimError::reset(fault, body_pulled)),
+            Fault::RefusedStream | Fault::GoAway => Err(SimError::refused(fault, body_pulled)),
+            Fault::F3 => {
+                sim.handle(&visit, &request, Course::Smooth);
+                Err(SimError::reset(fault, body_pulled))
+            }
+            Fault::StoredServerError { executed } => {
+                let answer = sim.handle(&visit, &request, Course::BreaksDown { executed });
+                Ok(sim.deliver(&visit, answer, SimBody::whole))
+            }
+            Fault::NoFunds => {
+                let answer = sim.handle(&visit, &request, Course::NoFunds);
+                Ok(sim.deliver(&visit, answer, SimBody::whole))
+            }
+            Fault::F4Cut => {
+                let answer = sim.handle(&visit, &request, Course::Smooth);
+                Ok(sim.deliver(&visit, answer, SimBody::cut))
+            }
+            Fault::F4Stall => {
+                let answer = sim.handle(&visit, &request, Course::Smooth);
+                let limit = sim.patience();
+                Ok(sim.deliver(&visit, answer, |bytes| SimBody::stalling(bytes, limit)))
+            }
+            Fault::F5 { delay } => {
+                let late = visit.clone();
+                let answer =
+                    land(&sim, &presence, delay, move |sim| sim.handle(&late, &request, Course::Smooth));
+                await_late(&sim, &visit, answer).await.ok_or_else(|| SimError::reset(fault, body_pulled))
+            }
+            Fault::Slow { delay } => {
+                let late = visit.clone();
+                let gate = sim.begin(&visit, &request);
+                let answer = land(&sim, &presence, delay, move |sim| match gate {
+                    Gate::Answered(answer) => answer,
+                    Gate::Executing(execution) => sim.finish(&late, *execution),
+                });
+                await_late(&sim, &visit, answer).await.ok_or_else(|| SimError::reset(fault, body_pulled))
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Settings as JSON: what a scenario file and the control endpoints take. An unknown field is an error, not a shrug.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
@@ -46,8 +46,10 @@ fn kind(name: &str, at: &str) -> Read<FaultKind> {
 }
 
 pub(crate) fn step(value: &Value, at: &str) -> Read<Step> {
-    if value == "pass" {
-        return Ok(Step::Pass);
+    match value.as_str() {
+        Some("pass") => return Ok(Step::Pass),
+        Some("hang") => return Ok(Step::Hang),
+        _ => {}
     }
     let mut fields = Fields::of(value, at)?;
     let step = match fields.text("fault")? {
@@ -112,6 +114,9 @@ fn answer(value: &Value, at: &str) -> Read<Canned> {
             (None, false) => Canned::empty(status),
         }
     };
+    if let Some(latency) = fields.time("after_ms")? {
+        canned = canned.after(latency);
+    }
     for (name, value) in fields.table("headers")? {
         let value = value.as_str().and_then(|value| HeaderValue::from_str(value).ok());
         match (HeaderName::from_bytes(name.as_bytes()), value) {
@@ -137,29 +142,65 @@ fn phases(value: &Value, at: &str) -> Read<Scenario> {
             let times = fields.count("times")?.unwrap_or(5);
             Scenario::flapping(lasts, usize::try_from(times).unwrap_or(usize::MAX))
         }
-        Some("bad_endpoint") => Scenario::bad_endpoint(fields.need("operation", operation.clone())?, lasts),
+        Some("bad_endpoint") => Scenario::bad_endpoint(fields.need("operation", operation)?, lasts),
         Some("storm_of_429") => Scenario::storm_of_429(lasts),
         Some("slow_start") => Scenario::slow_start(lasts),
+        Some("hang") => Scenario::hang(lasts),
+        Some("stall") => Scenario::stall(lasts),
         Some(_) => return fields.wrong("script", "the name of a script"),
         None => {
-            let mut phase = Phase::new(lasts);
-            if let Some(name) = operation {
-                phase = phase.operation(name);
-            }
-            if let Some(canned) = fields.object("answer", answer)? {
-                phase = phase.answers(canned, fields.number("share")?.unwrap_or(1.0));
-            }
-            if let Some(faults) = fields.object("faults", faults)? {
-                phase = phase.faults(faults);
-            }
-            if let Some(factor) = fields.number("slower")? {
-                phase = phase.slower(factor);
-            }
-            Scenario::new().then(phase)
+            let first = Scenario::new().then(phase(&mut fields, lasts, operation)?);
+            fields
+                .list("and", phase_of_the_stretch)?
+                .unwrap_or_default()
+                .into_iter()
+                .fold(first, Scenario::and)
         }
     };
     fields.end()?;
     Ok(scenario)
+}
+
+/// A phase that begins together with another.
+fn phase_of_the_stretch(value: &Value, at: &str) -> Read<Phase> {
+    let mut fields = Fields::of(value, at)?;
+    let lasts = fields.time("lasts_ms")?;
+    let lasts = fields.need("lasts_ms", lasts)?;
+    let operation = fields.text("operation")?;
+    let phase = phase(&mut fields, lasts, operation)?;
+    fields.end()?;
+    Ok(phase)
+}
+
+fn phase(fields: &mut Fields, lasts: Duration, operation: Option<String>) -> Read<Phase> {
+    let mut phase = Phase::new(lasts);
+    if let Some(name) = operation {
+        phase = phase.operation(name);
+    }
+    match fields.text("traffic")?.as_deref() {
+        None => {}
+        Some("reads") => phase = phase.reads(),
+        Some("writes") => phase = phase.writes(),
+        Some(_) => return fields.wrong("traffic", "reads or writes"),
+    }
+    let (answer, hangs) = (fields.object("answer", answer)?, fields.flag("hangs")?);
+    let share = fields.number("share")?.unwrap_or(1.0);
+    phase = match (answer, hangs) {
+        (Some(_), true) => return fields.wrong("hangs", "false where there is an answer"),
+        (Some(canned), false) => phase.answers(canned, share),
+        (None, true) => phase.hangs(share),
+        (None, false) => phase,
+    };
+    if fields.flag("stalls")? {
+        phase = phase.stalls();
+    }
+    if let Some(faults) = fields.object("faults", faults)? {
+        phase = phase.faults(faults);
+    }
+    if let Some(factor) = fields.number("slower")? {
+        phase = phase.slower(factor);
+    }
+    Ok(phase)
 }
 
 /// The phases of an array, one after the other.
@@ -246,6 +287,12 @@ pub(crate) fn apply(mut builder: SimBuilder, value: &Value) -> Read<SimBuilder> 
     if let Some(scenario) = scenario(&mut fields)? {
         builder = builder.scenario(scenario);
     }
+    if let Some(capacity) = fields.count("capacity")? {
+        let Some(capacity) = NonZeroU32::new(capacity) else {
+            return fields.wrong("capacity", "a number of requests per second, and not 0");
+        };
+        builder = builder.capacity(capacity);
+    }
     if let Some(notice) = fields.text("notice")? {
         let every = NonZeroU32::new(fields.count("notice_every")?.unwrap_or(1));
         builder = builder.notice(notice, fields.need("notice_every", every)?);
@@ -288,6 +335,31 @@ mod tests {
     }
 
     #[test]
+    fn phases_say_the_same_as_in_rust() {
+        let second = Duration::from_secs(1);
+        let value = json!({ "phases": [
+            {
+                "lasts_ms": 2000, "traffic": "writes",
+                "answer": { "status": 503, "html": true, "after_ms": 40 },
+                "and": [{ "lasts_ms": 1000, "traffic": "reads", "hangs": true, "share": 0.5 }],
+            },
+            { "lasts_ms": 1000, "stalls": true },
+            { "lasts_ms": 1000, "script": "hang" },
+            { "lasts_ms": 1000, "script": "stall" },
+        ] });
+        let mut fields = Fields::of(&value, "scenario").expect("an object");
+        let fast = Canned::html(503).after(Duration::from_millis(40));
+        let expected = Scenario::new()
+            .then(Phase::new(second * 2).writes().answers(fast, 1.0))
+            .and(Phase::new(second).reads().hangs(0.5))
+            .then(Phase::new(second).stalls())
+            .followed_by(Scenario::hang(second))
+            .followed_by(Scenario::stall(second));
+        assert_eq!(scenario(&mut fields), Ok(Some(expected)));
+        assert_eq!(step(&json!("hang"), "step"), Ok(Step::Hang));
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_place() {
         for (value, message) in [
             (json!([]), "settings must be an object"),
@@ -303,6 +375,22 @@ mod tests {
             (json!({ "scripts": [] }), "settings.scripts must be an object"),
             (json!({ "latency": { "all": {} } }), "settings.latency.all.median_ms is missing"),
             (json!({ "scripts": { "a": [{ "fault": "F5" }] } }), "settings.scripts.a.delay_ms is missing"),
+            (
+                json!({ "capacity": 0 }),
+                "settings.capacity must be a number of requests per second, and not 0",
+            ),
+            (
+                json!({ "phases": [{ "lasts_ms": 1, "and": [{ "lasts_ms": 1, "traffic": "GET" }] }] }),
+                "settings.phases[0].and[0].traffic must be reads or writes",
+            ),
+            (
+                json!({ "phases": [{ "lasts_ms": 1, "hangs": true, "answer": { "status": 503 } }] }),
+                "settings.phases[0].hangs must be false where there is an answer",
+            ),
+            (
+                json!({ "phases": [{ "lasts_ms": 1, "script": "outage", "stalls": true }] }),
+                "settings.phases[0].stalls is not known",
+            ),
         ] {
             let error = apply(Sim::builder(), &value).expect_err("it is wrong");
             assert_eq!(error.to_string(), message);

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use crate::{
     engine::{Engine, Gate, Visit},
     execution::{Course, Execution},
     lock::Lock,
+    queue::Queue,
     request::{Head, Received},
     script::Step,
 };
@@ -29,16 +30,18 @@ pub(crate) struct Shared {
     pub(crate) engine: Lock<Engine>,
     pub(crate) clock: Clock,
     pub(crate) connections: AtomicU64,
+    pub(crate) queue: Queue,
     in_flight: Arc<AtomicUsize>,
     late: watch::Sender<usize>,
 }
 
 impl Shared {
-    pub(crate) fn new(engine: Engine, clock: Clock) -> Self {
+    pub(crate) fn new(engine: Engine, clock: Clock, queue: Queue) -> Self {
         Self {
             engine: Lock::new(engine),
             clock,
             connections: AtomicU64::new(0),
+            queue,
             in_flight: Arc::new(AtomicUsize::new(0)),
             late: watch::Sender::new(0),
         }
@@ -71,11 +74,20 @@ impl Shared {
     }
 
     pub(crate) fn arrive(&self, head: &Head) -> Visit {
-        self.engine.with(|engine| engine.arrive(head, tick()))
+        self.engine.with(|engine| engine.arrive(head, tick(), self.clock.elapsed()))
     }
 
     pub(crate) fn step(&self, visit: &Visit, head: &Head, order: &str) -> (Step, Duration) {
         self.engine.with(|engine| engine.step(visit, head, order, tick()))
+    }
+
+    pub(crate) fn stalled_until(&self) -> Option<Instant> {
+        self.engine.with(|engine| engine.plan.stalled_until(tick()))
+    }
+
+    /// Notes that nobody was there to take the answer.
+    pub(crate) fn undelivered(&self, visit: &Visit) {
+        self.engine.with(|engine| engine.note(visit, |exchange| exchange.status = None));
     }
 
     pub(crate) fn read(&self, visit: &Visit, body: Bytes) {

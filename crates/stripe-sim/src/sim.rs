@@ -19,6 +19,7 @@ use crate::{
     limits::Limits,
     log::Exchange,
     notice::Notice,
+    queue::Queue,
     scenario::Scenario,
     script::Step,
     service::SimService,
@@ -55,6 +56,7 @@ impl Sim {
             scenario: None,
             strict: false,
             scripts: Vec::new(),
+            capacity: None,
         }
     }
 
@@ -89,6 +91,7 @@ impl Sim {
     /// Plays a scenario from now on, in place of the one that is playing. It follows tokio's time, not Stripe's clock.
     pub fn play(&self, scenario: Scenario) {
         self.shared.engine.with(|engine| engine.plan.play(scenario, tick()));
+        self.shared.queue.weather_changed();
     }
 
     /// Replaces the limits. What was used of the old ones stays used.
@@ -128,13 +131,20 @@ impl Sim {
             .with(|engine| engine.log.iter().filter(|seen| seen.order == order).cloned().collect())
     }
 
-    /// Waits until every execution that a fault put off has landed.
+    /// Waits until every execution that a fault put off has landed, and nothing waits in the queue.
     pub async fn quiesce(&self) {
         self.shared.quiesce().await;
     }
 
-    /// How many requests are being worked on: those without a response head yet whose client waits, and those whose
-    /// execution was put off, client or no client.
+    /// How many requests wait in the server's queue, client or no client, with the one that it is busy with. There is a
+    /// queue where there is a [capacity](SimBuilder::capacity), and during a [stall](crate::Phase::stalls).
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.shared.queue.len()
+    }
+
+    /// How many requests are being worked on: those without a response head yet whose client waits, and those that are
+    /// queued or whose execution was put off, client or no client.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.shared.in_flight()
@@ -176,6 +186,7 @@ pub struct SimBuilder {
     scenario: Option<Scenario>,
     strict: bool,
     scripts: Vec<(String, Vec<Step>)>,
+    capacity: Option<NonZeroU32>,
 }
 
 impl SimBuilder {
@@ -207,6 +218,16 @@ impl SimBuilder {
     /// How long answers take; no time by default.
     pub fn latency(mut self, latency: Latency) -> Self {
         self.latency = latency;
+        self
+    }
+
+    /// How many requests the server handles in a second, one after the other; any number at once by default.
+    ///
+    /// What it cannot handle at once waits in one queue without an end, first come, first served. Nobody leaves the queue:
+    /// the work for clients that have gone is done in its turn, as by a server that does not know that they have. What is
+    /// answered in Stripe's place ([`Step::Answer`]) or never gets there does not queue.
+    pub fn capacity(mut self, per_second: NonZeroU32) -> Self {
+        self.capacity = Some(per_second);
         self
     }
 
@@ -266,7 +287,9 @@ impl SimBuilder {
         if let Some(scenario) = self.scenario {
             engine.plan.play(scenario, tick());
         }
-        Sim { shared: Arc::new(Shared::new(engine, Clock::starting_at(self.epoch))) }
+        Sim {
+            shared: Arc::new(Shared::new(engine, Clock::starting_at(self.epoch), Queue::new(self.capacity))),
+        }
     }
 }
 

@@ -72,7 +72,7 @@ impl Cell {
     pub(super) fn new(which: Which, rules: &BreakerConfig, now: Instant) -> Self {
         Self {
             which,
-            control: Control::Automatic,
+            control: if matches!(which, Which::Local) { Control::Automatic } else { rules.control },
             phase: Phase::Closed { since: now, ramp: None },
             generation: 0,
             leases: 0,

@@ -389,6 +389,22 @@ fn the_handle_shows_what_has_been_used_and_commands_reach_what_they_name() {
 }
 
 #[test]
+fn it_begins_under_the_control_that_the_settings_name() {
+    let config = BreakerConfig::builder().control(Control::Disabled).build().unwrap();
+    let (gate, now) = (BreakerGate::new(config), time::now());
+    for _ in 0..10 {
+        fail(&gate, &get(), now);
+    }
+    assert_eq!(
+        (gate.handle().control(READS), gate.handle().state(READS)),
+        (Control::Disabled, State::Closed)
+    );
+    gate.handle().automatic(Scope::All);
+    fail(&gate, &get(), now);
+    assert!(admit(&gate, &get(), now).is_none());
+}
+
+#[test]
 fn only_hosts_that_know_the_path_are_asked_by_a_get_of_our_own() {
     for (uri, expected) in [
         ("api.stripe.com/v1/customers", true),

@@ -10,6 +10,7 @@ mod limits;
 mod locks;
 mod payments;
 mod proxy;
+mod queue;
 mod tcp;
 mod v2;
 mod weather;
