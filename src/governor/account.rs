@@ -305,6 +305,8 @@ impl<W> Account<W> {
             }
             RateLimitReason::Unstated => {}
         }
+        // What grows back by itself can be waited for.
+        self.dispatch(now);
     }
 
     /// Other limits are in force.
