@@ -323,6 +323,7 @@ async fn only_a_timeout_keeps_the_place() {
     let gate =
         GovernorGate::new(GovernorConfig::builder().limit(Bucket::Global, limit).build().expect("a config"));
     let caller = Caller::get("/v1/balance");
+    gate.handle().set_limit(Mode::Live, Bucket::EachOperation, Limit::UNLIMITED).expect("a limit");
     for (outcome, wait) in [
         (Outcome::Success, 0),
         (Outcome::ServerError, 0),
@@ -341,6 +342,7 @@ async fn limits_change_for_those_who_wait() {
     let gate = GovernorGate::default();
     let slow = Limit::per_second(n(1)).burst(2);
     let handle = gate.handle();
+    handle.set_limit(Mode::Live, Bucket::EachOperation, Limit::UNLIMITED).expect("a limit");
     handle.set_limit(Mode::Live, Bucket::Global, slow).expect("a limit");
     tokio::time::sleep(Duration::from_secs(3_600)).await;
     let mut tasks = JoinSet::new();
