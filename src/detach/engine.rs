@@ -163,10 +163,11 @@ impl<A> Registry<A> {
 
     /// What is unresolved: what has ended so, and what was cut off and has not ended for all that.
     pub(super) fn drained(&self) -> Drained {
-        let stuck = self.calls.values().filter(|entry| entry.cut).map(|entry| Unresolved {
-            operation: entry.operation,
-            report: entry.account.report(),
-        });
+        let stuck = self
+            .calls
+            .values()
+            .filter(|entry| entry.cut)
+            .map(|entry| Unresolved { operation: entry.operation, report: entry.account.report() });
         let stuck = stuck.filter(|call| call.report.certainty() == Certainty::Unknown);
         Drained {
             unresolved: self.unresolved.iter().cloned().chain(stuck).collect(),

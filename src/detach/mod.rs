@@ -107,6 +107,3 @@ pub use self::{
     layer::DetachLayer,
     service::Detach,
 };
-
-#[cfg(test)]
-mod tests;

@@ -46,6 +46,7 @@ where
 }
 
 #[pin_project(project = StageProj)]
+#[expect(clippy::large_enum_variant, reason = "the future of a real client is the larger one")]
 enum Stage<S, F, B> {
     Readying {
         service: S,
