@@ -140,9 +140,9 @@ where
     }
 }
 
-/// Whether the caller has gone. `poll_closed` alone may put it off for the sake of other tasks.
+/// Whether the caller has gone.
 fn is_gone<T>(tell: Option<&mut oneshot::Sender<T>>, cx: &mut Context<'_>) -> bool {
-    tell.is_some_and(|tell| tell.is_closed() || tell.poll_closed(cx).is_ready())
+    tell.is_some_and(|tell| tell.poll_closed(cx).is_ready())
 }
 
 /// Waits for the inner service, then calls it.

@@ -60,6 +60,13 @@ async fn settle() {
     sleep(millis(1)).await;
 }
 
+/// A payment that is not for Stripe.
+fn foreign() -> Request<Body> {
+    let mut request = payment("o");
+    *request.uri_mut() = "https://evil.example/v1/charges".parse().expect("a URI");
+    request
+}
+
 fn hangs() -> [Step; 3] {
     [1, 2, 3].map(|_| Step::Fault(Fault::F5 { delay: secs(3_600) }))
 }
@@ -113,10 +120,7 @@ async fn a_caller_that_stays_gets_just_what_the_stack_within_says() {
     assert_eq!((response.status().as_u16(), response.advice()), (402, Some(Advice::NewKey)));
     let error = stripe.send(payment("refused")).await.expect_err("no connection");
     assert_eq!((error.certainty(), error.attempts(), error.is_transport()), (Certainty::NotSent, 3, true));
-    let foreign = payment("o");
-    let (mut parts, body) = foreign.into_parts();
-    parts.uri = "https://evil.example/v1/charges".parse().expect("a URI");
-    let error = stripe.send(Request::from_parts(parts, body)).await.expect_err("not Stripe's");
+    let error = stripe.send(foreign()).await.expect_err("not Stripe's");
     assert!(matches!(error.refusal(), Some(Refusal::HostNotAllowed { .. })));
     let error = stripe.send(with(payment("o"), account)).await.expect_err("a second call");
     assert_eq!((error.refusal(), error.advice()), (Some(&Refusal::ReportReused), Advice::Reconcile));
@@ -167,6 +171,46 @@ async fn a_payment_can_be_dropped_at_every_poll() {
     }
 }
 
+/// On several threads callers go while their tasks run, and while they tell them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn callers_can_go_at_any_moment_on_any_thread() {
+    let sim = sim();
+    let (stripe, handle) = detached(&sim);
+    let calls: Vec<_> = (0..400)
+        .map(|n| {
+            let order = format!("o{n}");
+            let account = ReportHandle::new();
+            let mut call = Box::pin(stripe.send(with(payment(&order), account.clone())));
+            tokio::spawn(async move {
+                for _ in 0..n % 4 {
+                    if call.as_mut().now_or_never().is_some() {
+                        break;
+                    }
+                    yield_now().await;
+                }
+                drop(call);
+                (order, account)
+            })
+        })
+        .collect();
+    let calls = join_all(calls).await;
+    // As long as it takes: all of them end.
+    let drained = handle.drain(secs(600)).await;
+    assert_eq!((counts(&handle), drained.unresolved.len(), drained.forgotten), ((0, 0), 0, 0));
+    for call in calls {
+        let (order, account) = call.expect("no panic");
+        let expected = match account.certainty() {
+            Certainty::NotSent => 0,
+            Certainty::Executed => 1,
+            other => panic!("{other}: {order}"),
+        };
+        assert_eq!(
+            (sim.ledger().executions(&order), sim.log_of(&order).len()),
+            (expected, expected as usize)
+        );
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_payment_that_goes_on_ends_at_its_deadline_and_is_remembered() {
     let sim = sim();
@@ -206,6 +250,30 @@ async fn an_answer_that_nobody_reads_is_accounted_for() {
     let drained = handle.drain(secs(1)).await;
     assert_eq!(drained.unresolved.len(), 1);
     assert_eq!(drained.unresolved[0].report.attempts_made(), 3);
+}
+
+/// It goes after the task has looked whether it is there, and before the task tells it.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_goes_while_its_answer_comes_is_accounted_for() {
+    type Calls = Arc<tokio::sync::Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>>;
+    let calls = Calls::default();
+    let within = Arc::clone(&calls);
+    let client = tower::service_fn(move |_: Request<Body>| {
+        let calls = Arc::clone(&within);
+        async move {
+            calls.try_lock().expect("nobody holds it").take().expect("the caller waits");
+            Response::builder().status(503).body(Body::default()).map_err(BoxError::from)
+        }
+    });
+    let layer = DetachLayer::default();
+    let call = layer.layer(client).send(payment("o"));
+    let mut call: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(call.map(drop));
+    assert!(call.as_mut().now_or_never().is_none());
+    *calls.lock().await = Some(call);
+    settle().await;
+    assert!(calls.lock().await.is_none());
+    assert_eq!(counts(&layer.handle()), (0, 0));
+    assert_eq!(layer.handle().drain(secs(1)).await.unresolved.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -618,7 +686,7 @@ async fn a_drain_can_be_dropped_and_called_again_and_twice_at_once() {
     sim.script("slow", [Step::Fault(Fault::Slow { delay: secs(9) })]);
     sim.script("lost", vec![Step::Fault(Fault::F3); 3]);
     sim.script("hangs", hangs());
-    timeout(secs(1), stripe.send(payment("lost"))).await.expect_err("it retries");
+    timeout(millis(100), stripe.send(payment("lost"))).await.expect_err("it retries");
     timeout(secs(1), stripe.send(payment("slow"))).await.expect_err("slow");
     let hangs = tokio::spawn(stripe.send(payment("hangs")));
     settle().await;
@@ -863,11 +931,8 @@ async fn it_can_be_spawned_in_every_way_over_every_client() {
     };
     let spawned_shop = shop.clone();
     let error = tokio::spawn(async move {
-        let request = payment("o");
-        let (mut parts, body) = request.into_parts();
-        parts.uri = "https://evil.example/v1/charges".parse().expect("a URI");
         spawned_shop.legacy.send(payment("o")).await.expect("an answer");
-        spawned_shop.stripe.send(Request::from_parts(parts, body)).await
+        spawned_shop.stripe.send(foreign()).await
     });
     assert!(error.await.expect("no panic").expect_err("not Stripe's").is_refused());
     drop(shop);

@@ -15,8 +15,8 @@ fn operation() -> Operation {
 /// The account of a call that was lost.
 fn unknown() -> ReportHandle {
     let recorder = Recorder::default();
-    let _dropped = recorder.enter(&Request::post("/v1/charges").body(()).expect("valid"), Purpose::First);
-    drop(_dropped);
+    let entered = recorder.enter(&Request::post("/v1/charges").body(()).expect("valid"), Purpose::First);
+    drop(entered);
     assert_eq!(recorder.certainty(), Certainty::Unknown);
     recorder.handle().clone()
 }
