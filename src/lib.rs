@@ -47,6 +47,7 @@
 //! |---|---|---|
 //! | `transport` | yes | [`StripeTransport`] and all layers |
 //! | `idempotency`, `retry`, `timeout`, `request-id`, `classify` | yes | one layer each |
+//! | `detach` | yes | [`detach`], which is put around the transport by hand |
 //! | `hyper-util` | no | [`edge::hyper_util`], the recommended client |
 //!
 //! The vocabulary in [`vocab`] is always there. Longer explanations are in [`_documentation`].
@@ -62,6 +63,8 @@ pub mod breaker;
 pub mod classify;
 #[cfg(feature = "governor")]
 pub mod governor;
+#[cfg(feature = "detach")]
+pub mod detach;
 #[cfg(feature = "idempotency")]
 pub mod idempotency;
 #[cfg(feature = "request-id")]
