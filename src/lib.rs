@@ -54,6 +54,8 @@
 pub mod edge;
 pub mod vocab;
 
+#[cfg(feature = "auth-gate")]
+pub mod auth_gate;
 #[cfg(feature = "classify")]
 pub mod classify;
 #[cfg(feature = "idempotency")]

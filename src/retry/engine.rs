@@ -44,6 +44,13 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// Whether the call may be tried once more after the attempt that begins now.
+    pub(super) const fn retry_left(&self, call: &Call, purpose: Purpose) -> bool {
+        let uncounted = matches!(purpose, Purpose::Poll | Purpose::Resend);
+        let made = self.attempts.saturating_add(if uncounted { 0 } else { 1 });
+        call.replayable && made < call.max_attempts.get()
+    }
+
     /// An attempt begins.
     pub(super) const fn begin(&mut self, purpose: Purpose) {
         match purpose {

@@ -184,6 +184,7 @@ where
                     }
                     let Some(request) = request.take() else { return Poll::Pending };
                     let paid = paid.take().map(Paid::spend);
+                    context.recorder.set_retry_left(context.progress.retry_left(&context.call, *purpose));
                     context.progress.begin(*purpose);
                     let entered = Some(context.recorder.enter(&request, *purpose));
                     State::Calling { inner: this.service.call(request), entered, paid }

@@ -6,7 +6,8 @@ use http::{HeaderMap, StatusCode, header::HeaderName};
 
 use super::{
     CallKind, Certainty, Failure, FailureKind, Outcome, RequestId,
-    headers::{IDEMPOTENT_REPLAYED, STRIPE_SHOULD_RETRY},
+    headers::{IDEMPOTENT_REPLAYED, REQUEST_ID, STRIPE_SHOULD_RETRY},
+    outcome::is_json,
 };
 
 /// One HTTP exchange with Stripe, or one refusal of our own in its place.
@@ -31,14 +32,31 @@ pub struct Attempt {
     pub should_retry: Option<bool>,
     /// Whether the client is sure that it never left, and may be sent again at once.
     pub resend: bool,
+    /// Whether the answer is Stripe's own, and not of something in between: JSON with a `Request-Id`, or an error body
+    /// that was understood.
+    pub genuine: bool,
     /// Whether the body of a success broke off before it was read, in the buffered mode of `classify`.
     pub body_lost: bool,
     /// For a refusal: when it may be worth trying again.
     pub retry_in: Option<Duration>,
-    /// When it began.
+    /// How long it waited to be admitted: for its turn under the rate limits.
+    pub queued: Duration,
+    /// When it began, after that.
     pub began: Instant,
     /// How long it took, up to the response head and an error body.
     pub took: Duration,
+    pub(super) admission: Admission,
+}
+
+/// How far an attempt has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// No gate has said anything: it must be presumed to be on its way.
+    Unasked,
+    /// A gate holds it back: nothing was sent.
+    Held,
+    /// It was let go.
+    Admitted,
 }
 
 /// Why an attempt was made.
@@ -82,17 +100,20 @@ impl Attempt {
             original_request: None,
             should_retry: None,
             resend: false,
+            genuine: false,
             body_lost: false,
             retry_in: None,
+            queued: Duration::ZERO,
             began: now,
             took: Duration::ZERO,
+            admission: Admission::Unasked,
         }
     }
 
-    /// Whether it was meant for the wire, and not refused by the stack itself.
+    /// Whether it was meant for the wire, and neither refused by the stack itself nor given up before its turn.
     #[must_use]
     pub const fn on_the_wire(&self) -> bool {
-        !matches!(self.outcome, Outcome::Refused)
+        !matches!(self.outcome, Outcome::Refused) && !matches!(self.admission, Admission::Held)
     }
 
     /// Takes in a response head.
@@ -100,6 +121,7 @@ impl Attempt {
         let exactly = |name: HeaderName| said(headers, &name);
         (self.outcome, self.certainty) = Outcome::of_head(kind, status, headers);
         self.status = Some(status);
+        self.genuine = is_stripes(headers);
         self.replayed = exactly(IDEMPOTENT_REPLAYED) == Some(b"true");
         // Exactly these two words: anything else was not written by Stripe.
         self.should_retry = match exactly(STRIPE_SHOULD_RETRY) {
@@ -112,6 +134,7 @@ impl Attempt {
     /// Takes in what the error body says, after the head.
     pub(super) fn refined(&mut self, code: Option<&str>, error_type: Option<&str>) {
         (self.outcome, self.certainty) = self.outcome.refined(self.certainty, code, error_type);
+        self.genuine = true;
     }
 
     /// Takes in a failure. A head that came before it stands: the head decides, and only the body was lost.
@@ -123,6 +146,24 @@ impl Attempt {
             self.certainty = failure.certainty();
             self.resend = failure.resend();
         }
+    }
+
+    /// A gate holds it back. What another gate has let go may be on its way by now, and stays presumed to be.
+    pub(super) const fn held(&mut self) {
+        if matches!(self.admission, Admission::Unasked) && self.is_unheard() {
+            self.admission = Admission::Held;
+            self.certainty = Certainty::NotSent;
+        }
+    }
+
+    /// It was let go: it begins now.
+    pub(super) fn admitted(&mut self, now: Instant) {
+        if self.admission == Admission::Held {
+            self.certainty = Certainty::Unknown;
+        }
+        self.admission = Admission::Admitted;
+        self.queued += now.saturating_duration_since(self.began);
+        self.began = now;
     }
 
     /// Takes in a refusal of our own.
@@ -141,6 +182,12 @@ impl Attempt {
     pub(super) const fn lost(&mut self) {
         self.outcome = Outcome::Transport(FailureKind::Other);
     }
+}
+
+/// Whether a head is Stripe's beyond doubt: a proxy's page has no `Request-Id`, and what a proxy passes on of one is
+/// not JSON.
+fn is_stripes(headers: &HeaderMap) -> bool {
+    headers.contains_key(REQUEST_ID) && is_json(headers)
 }
 
 /// What a header says, if all its lines say the same: of lines that contradict each other, Stripe wrote one at most.

@@ -12,15 +12,19 @@
 //! | intent | what the caller says about a call | [`intent`] |
 //! | report | the account of a call | [`Report`], [`ReportHandle`], [`ResponseExt`] |
 //! | refusal | the stack itself said no, before sending | [`Refusal`] |
+//! | gate | what admits an attempt, or refuses it | [`Gate`], [`Gated`] |
 //! | failure | there was no answer, and what that proves | [`Failure`], [`TransportError`] |
 
 mod advice;
 mod attempt;
 pub mod body;
+mod caller;
 pub(crate) mod certainty;
 pub mod config;
 mod error;
+pub mod gate;
 pub mod headers;
+mod host;
 pub mod intent;
 pub mod key;
 mod kind;
@@ -45,9 +49,12 @@ pub use self::{
     advice::Advice,
     attempt::{Attempt, Purpose},
     body::{BodyError, Cloneable, Replay, SendOnce, StripeBody},
+    caller::{Credential, Mode},
     certainty::{Certainty, Standing},
     config::{ConfigError, Problem, Ratio, Setting},
     error::{BoxError, Error},
+    gate::{Admit, Ask, Ended, Gate, Gated},
+    host::Host,
     intent::{AttemptTimeout, Deadline, RetryLimit},
     key::{IdempotencyKey, InvalidKey},
     kind::{CallKind, Verb},

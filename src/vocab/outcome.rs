@@ -118,6 +118,11 @@ impl Outcome {
             (Self::Conflict, None, None | Some("idempotency_error")) => (self, certainty),
             (Self::Conflict, ..) => (Self::Conflict, Certainty::Rejected),
             (Self::RateLimited(_), Some("lock_timeout"), _) => (Self::LockTimeout, certainty),
+            // `rate_limit_error` is the word of old API versions.
+            (Self::RateLimited(RateLimitReason::Unstated), Some("rate_limit"), _)
+            | (Self::RateLimited(RateLimitReason::Unstated), _, Some("rate_limit" | "rate_limit_error")) => {
+                (Self::RateLimited(RateLimitReason::Other), certainty)
+            }
             // As 400, or as 404 where the key was first used with another path.
             (Self::InvalidRequest | Self::NotFound, _, Some("idempotency_error")) => {
                 (Self::KeyMismatch, certainty)
@@ -135,12 +140,15 @@ impl fmt::Display for Outcome {
 
 /// Whether a 2xx is Stripe's own: it carries a `Request-Id`, or JSON. A captive portal's page has neither.
 fn is_stripes(headers: &HeaderMap) -> bool {
-    headers.contains_key(REQUEST_ID)
-        || headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-            let essence = value.split(';').next().unwrap_or_default().trim();
-            essence.eq_ignore_ascii_case("application/json")
-                || essence.len() > 5 && essence[essence.len() - 5..].eq_ignore_ascii_case("+json")
-        })
+    headers.contains_key(REQUEST_ID) || is_json(headers)
+}
+
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/json")
+            || essence.len() > 5 && essence[essence.len() - 5..].eq_ignore_ascii_case("+json")
+    })
 }
 
 /// Why a limiter of Stripe's said no, by its `Stripe-Rate-Limited-Reason` header. (Source: Stripe's guide to rate
@@ -158,9 +166,9 @@ pub enum RateLimitReason {
     EndpointConcurrency,
     /// Too many requests for this one object, in a window of minutes to days.
     ResourceSpecific,
-    /// A reason that this version does not know.
+    /// A limiter for a reason that this version does not know, or that only the body tells of.
     Other,
-    /// No reason was given.
+    /// No reason was given, and nothing says that it was a limiter of Stripe's at all.
     Unstated,
 }
 

@@ -42,6 +42,31 @@ pub enum Refusal {
     },
     /// The operating system gave no random bytes for an idempotency key.
     NoRandomness,
+    /// The circuit to this part of Stripe is open: it has been failing, and is left alone for a while.
+    CircuitOpen {
+        /// When it may be worth trying again; `None` where somebody holds it open.
+        retry_in: Option<Duration>,
+    },
+    /// Stripe has rejected the API key of this call again and again: no call with it can succeed.
+    AuthBlocked {
+        /// When the key is tried again.
+        retry_in: Duration,
+    },
+    /// Too many calls are waiting for their turn already.
+    Saturated {
+        /// When there may be room.
+        retry_in: Duration,
+    },
+    /// The turn of this call would come after its deadline.
+    WaitTooLong {
+        /// How long it would have to wait, at least.
+        wait: Duration,
+    },
+    /// Stripe's limit for this one object is used up.
+    ObjectCooling {
+        /// When the object is tried again.
+        retry_in: Duration,
+    },
     /// The request brought a [`ReportHandle`] that belongs to another call. If that was the same order, as when something
     /// outside of the stack retries, it may have been executed: look it up.
     ReportReused,
@@ -63,13 +88,25 @@ impl Refusal {
             Self::ExplicitKeyRequired => "explicit_key_required",
             Self::KeyBirthUnknown => "key_birth_unknown",
             Self::KeyReused => "key_reused",
+            Self::CircuitOpen { .. } => "circuit_open",
+            Self::AuthBlocked { .. } => "auth_blocked",
+            Self::Saturated { .. } => "saturated",
+            Self::WaitTooLong { .. } => "wait_too_long",
+            Self::ObjectCooling { .. } => "object_cooling",
         }
     }
 
     /// When it may be worth trying again, where that is known.
     #[must_use]
     pub const fn retry_in(&self) -> Option<Duration> {
-        None
+        match self {
+            Self::CircuitOpen { retry_in } => *retry_in,
+            Self::AuthBlocked { retry_in }
+            | Self::Saturated { retry_in }
+            | Self::ObjectCooling { retry_in }
+            | Self::WaitTooLong { wait: retry_in } => Some(*retry_in),
+            _ => None,
+        }
     }
 }
 
@@ -119,6 +156,29 @@ impl fmt::Display for Refusal {
             Self::ReportReused => f.write_str(
                 "refused before sending: the report handle of the request belongs to another call; \
                  give each call its own",
+            ),
+            Self::CircuitOpen { retry_in: Some(retry_in) } => write!(
+                f,
+                "refused before sending: stripe has been failing, and the circuit is open for another {retry_in:.1?}"
+            ),
+            Self::CircuitOpen { retry_in: None } => {
+                f.write_str("refused before sending: the circuit is held open")
+            }
+            Self::AuthBlocked { retry_in } => write!(
+                f,
+                "refused before sending: stripe does not accept this api key; it is tried again in {retry_in:.1?}"
+            ),
+            Self::Saturated { retry_in } => write!(
+                f,
+                "refused before sending: too many calls are waiting; there may be room in {retry_in:.1?}"
+            ),
+            Self::WaitTooLong { wait } => write!(
+                f,
+                "refused before sending: its turn would come in {wait:.1?}, after its deadline"
+            ),
+            Self::ObjectCooling { retry_in } => write!(
+                f,
+                "refused before sending: stripe's limit for this object is used up; it is tried again in {retry_in:.1?}"
             ),
         }
     }

@@ -2,7 +2,13 @@
 
 #![expect(clippy::disallowed_types, reason = "this is the wrapper that the rest of the library uses")]
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
+
+// The model checker has to see each lock that is taken.
+#[cfg(all(test, shuttle))]
+use shuttle::sync::Mutex;
+#[cfg(not(all(test, shuttle)))]
+use std::sync::Mutex;
 
 /// A mutex that goes on after a panic of another holder, and can only be held inside a closure: no guard exists that
 /// could live across an await.
@@ -12,8 +18,8 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) struct Lock<T>(Mutex<T>);
 
 impl<T> Lock<T> {
-    #[cfg(feature = "idempotency")]
-    pub(crate) const fn new(value: T) -> Self {
+    #[cfg(any(feature = "auth-gate", feature = "breaker", feature = "governor", feature = "idempotency"))]
+    pub(crate) fn new(value: T) -> Self {
         Self(Mutex::new(value))
     }
 

@@ -30,6 +30,12 @@ pub trait Replay: Sized {
         let _ = limit;
         None
     }
+
+    /// A body of this type without content, so that the stack can send a GET of its own to find out whether Stripe is
+    /// back; `None`, the default, where there is none to be had.
+    fn without_content() -> Option<Self> {
+        None
+    }
 }
 
 /// More frames than this are not looked at: a body may be of empty ones without end.
@@ -79,6 +85,10 @@ impl<D: Buf + Clone> Replay for Full<D> {
     fn content(&self, limit: usize) -> Option<Bytes> {
         content_of(self.clone(), limit)
     }
+
+    fn without_content() -> Option<Self> {
+        Some(Self::default())
+    }
 }
 
 impl<D: Buf> Replay for Empty<D> {
@@ -89,6 +99,10 @@ impl<D: Buf> Replay for Empty<D> {
     fn content(&self, _: usize) -> Option<Bytes> {
         Some(Bytes::new())
     }
+
+    fn without_content() -> Option<Self> {
+        Some(Self::new())
+    }
 }
 
 impl Replay for String {
@@ -98,6 +112,10 @@ impl Replay for String {
 
     fn content(&self, limit: usize) -> Option<Bytes> {
         (self.len() <= limit).then(|| Bytes::copy_from_slice(self.as_bytes()))
+    }
+
+    fn without_content() -> Option<Self> {
+        Some(Self::new())
     }
 }
 
@@ -114,6 +132,10 @@ impl<L: Replay, R: Replay> Replay for Either<L, R> {
             Self::Left(body) => body.content(limit),
             Self::Right(body) => body.content(limit),
         }
+    }
+
+    fn without_content() -> Option<Self> {
+        L::without_content().map(Self::Left).or_else(|| R::without_content().map(Self::Right))
     }
 }
 

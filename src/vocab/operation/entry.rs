@@ -147,6 +147,16 @@ impl Operation {
         })
     }
 
+    /// How many there are, with the kinds of `other`.
+    #[cfg(feature = "governor")]
+    pub(crate) const COUNT: usize = OPERATIONS.len();
+
+    /// Its place among all, below [`COUNT`](Self::COUNT).
+    #[cfg(feature = "governor")]
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+
     const fn entry(self) -> &'static Entry {
         &OPERATIONS[self.0 as usize]
     }

@@ -56,7 +56,7 @@ impl Report {
         self.attempts_made
     }
 
-    /// How long the call waited between attempts.
+    /// How long the call waited: between attempts, and to be admitted.
     #[must_use]
     pub const fn waited(&self) -> Duration {
         self.waited

@@ -239,10 +239,11 @@ impl Recorder {
     #[must_use]
     pub fn refuse_unread<B>(&self, request: &Request<B>, refusal: Refusal) -> Refused {
         let kind = CallKind::of(request);
-        let claim = if kind.heeds_key(request.uri().path()) { claim(request) } else { Claim::None };
         self.shared().state.with(|state| {
             state.kind.get_or_insert(kind);
-            state.claimed = claim;
+            if state.key.is_none() && kind.heeds_key(request.uri().path()) {
+                state.claimed = claim(request);
+            }
         });
         self.refuse(refusal)
     }
@@ -323,6 +324,32 @@ impl Recorder {
     /// [`Refusal::KeyTooOld`].
     pub fn check_key_age(&self, now: Instant) -> Result<(), Refusal> {
         self.shared().state.with(|state| state.key.as_ref().map_or(Ok(()), |key| key.clock.check(now)))
+    }
+
+    /// A gate holds the open attempt back: until it is [`admitted`](Self::admitted), nothing is sent.
+    pub fn held(&self) {
+        self.shared().state.with(|state| state.current.iter_mut().for_each(Attempt::held));
+    }
+
+    /// The open attempt was let go, and begins now.
+    pub fn admitted(&self, now: Instant) {
+        self.shared().state.with(|state| {
+            if let Some(attempt) = &mut state.current {
+                state.waited += now.saturating_duration_since(attempt.began);
+                attempt.admitted(now);
+            }
+        });
+    }
+
+    /// Whether the call may be tried once more after the attempt that follows. For a layer that retries.
+    pub fn set_retry_left(&self, left: bool) {
+        self.shared().state.with(|state| state.retry_left = Some(left));
+    }
+
+    /// Whether the call may be tried once more after this attempt; `None` where no layer retries.
+    #[must_use]
+    pub fn retry_left(&self) -> Option<bool> {
+        self.shared().state.with(|state| state.retry_left)
     }
 
     /// Adds to the time waited between attempts.

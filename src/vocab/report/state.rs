@@ -20,6 +20,8 @@ pub(super) struct State {
     pub(super) key: Option<Key>,
     /// A key of the caller's, where the call was refused before it was looked at.
     pub(super) claimed: Claim,
+    /// Whether another attempt may follow the one that is made next; `None` where no layer retries.
+    pub(super) retry_left: Option<bool>,
     /// Whether the call goes on: attempts may follow.
     pub(super) live: bool,
     /// Whether more than one request was made within the open attempt.
