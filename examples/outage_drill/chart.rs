@@ -25,7 +25,8 @@ const WIDTH: u32 = 1_080;
 const HEADER: u32 = 66;
 const PANEL: u32 = 268;
 const BAND: u32 = 74;
-const LEFT: u32 = 74;
+const LEFT: u32 = 66;
+const MARGIN: u32 = 10;
 
 const FONT: &str = "sans-serif";
 const INK: RGBColor = RGBColor(34, 34, 34);
@@ -115,6 +116,7 @@ fn draw_panel(area: &Area<'_>, run: &Run, script: &Script, top: f64) -> Result<(
     let mut chart = ChartBuilder::on(area)
         .caption(caption, text(15))
         .margin_right(16)
+        .margin_left(MARGIN)
         .margin_top(4)
         .x_label_area_size(38)
         .y_label_area_size(LEFT)
@@ -131,7 +133,7 @@ fn draw_panel(area: &Area<'_>, run: &Run, script: &Script, top: f64) -> Result<(
         .x_labels(12)
         .y_labels(5)
         .x_desc("time (s)")
-        .y_desc("per second")
+        .y_desc("calls, requests (1/s)")
         .x_label_formatter(&|x| format!("{x:.0}"))
         .y_label_formatter(&|y| format!("{y:.0}"))
         .draw()?;
@@ -157,7 +159,7 @@ fn draw_panel(area: &Area<'_>, run: &Run, script: &Script, top: f64) -> Result<(
         .legend(|(x, y)| PathElement::new(vec![(x, y), (x + 22, y)], SUCCEEDED.stroke_width(2)));
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::MiddleRight)
+        .position(SeriesLabelPosition::UpperRight)
         .background_style(RGBColor(255, 255, 255).mix(0.85))
         .border_style(GRID)
         .label_font(text(12))
@@ -185,6 +187,7 @@ fn shade(chart: &mut Chart<'_, '_>, script: &Script, top: f64) -> Result<(), Box
 fn draw_band(area: &Area<'_>, run: &Run, script: &Script) -> Result<(), Box<dyn Error>> {
     let mut chart = ChartBuilder::on(area)
         .margin_right(16)
+        .margin_left(MARGIN)
         .margin_bottom(30)
         .y_label_area_size(LEFT)
         .build_cartesian_2d(0.0..script.end().as_secs_f64(), 0.0..2.0)?;
@@ -192,21 +195,27 @@ fn draw_band(area: &Area<'_>, run: &Run, script: &Script) -> Result<(), Box<dyn 
         [("writes", 1.0, |circuits| circuits.writes), ("reads", 0.0, |circuits| circuits.reads)];
     let left = text(12).pos(Pos::new(HPos::Right, VPos::Center));
     for (name, bottom, of) in rows {
-        for (time, state) in stretches(&run.circuits, of, script.end()) {
-            let corners =
-                [(time.start.as_secs_f64(), bottom + 0.12), (time.end.as_secs_f64(), bottom + 0.88)];
+        let mut stretches = stretches(&run.circuits, of, script.end());
+        // A probe takes a moment, which must be seen all the same: it is drawn last, and not too narrow.
+        stretches.sort_by_key(|(_, state)| *state == Circuit::HalfOpen);
+        for (time, state) in stretches {
+            let (from, mut to) = (time.start.as_secs_f64(), time.end.as_secs_f64());
+            if state == Circuit::HalfOpen {
+                to = to.max(from + script.end().as_secs_f64() / 500.0);
+            }
+            let corners = [(from, bottom + 0.12), (to, bottom + 0.88)];
             chart.draw_series([Rectangle::new(corners, colour(state).filled())])?;
         }
         let label = EmptyElement::at((0.0, bottom + 0.5)) + Text::new(name, (-8, 0), left.clone());
         chart.draw_series([label])?;
     }
-    let mut x = i32::try_from(LEFT)?;
+    let mut x = i32::try_from(MARGIN + LEFT)?;
     let y = i32::try_from(BAND)? - 18;
     area.draw(&Text::new("breaker:", (x, y), text(12)))?;
     for (name, state) in
         [("closed", Circuit::Closed), ("half open", Circuit::HalfOpen), ("open", Circuit::Open)]
     {
-        x += 76;
+        x += 88;
         area.draw(&Rectangle::new([(x, y), (x + 16, y + 11)], colour(state).filled()))?;
         area.draw(&Text::new(name, (x + 21, y), text(12)))?;
     }
@@ -269,6 +278,39 @@ fn text(size: i32) -> TextStyle<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_same_run_is_the_same_picture_with_the_breaker_below_its_panel() {
+        let script = Script::whole(Duration::from_secs(10));
+        let circuits = |at, writes, reads| (Duration::from_secs(at), Circuits { writes, reads });
+        let run = |circuits| Run {
+            name: "ours",
+            settings: String::new(),
+            script: script.clone(),
+            calls: Vec::new(),
+            on_the_wire: vec![Duration::from_secs(3)],
+            circuits,
+        };
+        let arguments = Arguments::parse(std::iter::empty()).expect("valid").expect("no help");
+        let draw = |run: &Run| {
+            let mut svg = String::new();
+            draw_to(&mut svg, std::slice::from_ref(run), &script, &arguments).expect("it can be drawn");
+            svg
+        };
+        let alone = draw(&run(Vec::new()));
+        assert!(!alone.contains("half open"));
+        let seen = vec![
+            circuits(0, Circuit::Closed, Circuit::Closed),
+            circuits(31, Circuit::Open, Circuit::Closed),
+            circuits(45, Circuit::HalfOpen, Circuit::Open),
+            circuits(61, Circuit::Closed, Circuit::Closed),
+        ];
+        let with_band = draw(&run(seen.clone()));
+        for text in ["half open", "writes", "reads", "time (s)", "on the wire", "offered", "succeeded"] {
+            assert!(with_band.contains(text), "{text}");
+        }
+        assert_eq!(with_band, draw(&run(seen)));
+    }
 
     #[test]
     fn states_that_follow_one_another_unchanged_are_one_stretch() {

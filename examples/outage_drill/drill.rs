@@ -129,3 +129,44 @@ fn request(seed: u64, number: u32) -> Result<Request<Full<Bytes>>, http::Error> 
     }
     request.body(Full::from(body))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script::Weather;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn as_many_calls_are_offered_in_any_outage() {
+        for seed in 0..20 {
+            let (down, _) = Script::outage(SECOND * 5 + TURN * 7).outage_and_recovery();
+            let offered = (0..20_000).filter(|number| down.contains(&moment(seed, *number))).count();
+            assert_eq!(offered, 6_000);
+        }
+    }
+
+    #[test]
+    fn who_protects_nothing_sends_everything_and_a_budget_of_retries_a_little_more() -> Result<(), BoxError> {
+        let script = Script::outage(SECOND * 5);
+        let none = run(Protection::None, &script, 1)?;
+        let figures = Figures::of(&none);
+        assert_eq!((figures.offered, figures.reached, figures.succeeded), (6_000, 6_000, 0));
+        assert_eq!(none.calls.len(), 11_000);
+        assert!(none.calls.iter().all(|call| call.succeeded || call.offered >= SECOND * 5));
+        let tower = Figures::of(&run(Protection::Tower, &script, 1)?);
+        assert!((6_100..6_800).contains(&tower.reached), "{tower:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_drill_repeats_exactly() -> Result<(), BoxError> {
+        let script =
+            Script::of([(Weather::Well, SECOND), (Weather::Down, SECOND * 2), (Weather::Well, SECOND)]);
+        let (one, other) = (run(Protection::Ours, &script, 3)?, run(Protection::Ours, &script, 3)?);
+        assert_eq!((&one.calls, &one.on_the_wire), (&other.calls, &other.on_the_wire));
+        assert_eq!(one.circuits, other.circuits);
+        assert_ne!(one.calls, run(Protection::Ours, &script, 4)?.calls);
+        Ok(())
+    }
+}

@@ -46,7 +46,7 @@ impl Script {
         Self::of([(Weather::Well, health), (Weather::Down, secs(30)), (Weather::Well, secs(20))])
     }
 
-    fn of(stretches: impl IntoIterator<Item = (Weather, Duration)>) -> Self {
+    pub(crate) fn of(stretches: impl IntoIterator<Item = (Weather, Duration)>) -> Self {
         let mut next = Duration::ZERO;
         let stretches = stretches.into_iter().map(|(weather, lasts)| {
             let time = next..next + lasts;
