@@ -56,8 +56,12 @@ pub mod vocab;
 
 #[cfg(feature = "auth-gate")]
 pub mod auth_gate;
+#[cfg(feature = "breaker")]
+pub mod breaker;
 #[cfg(feature = "classify")]
 pub mod classify;
+#[cfg(feature = "governor")]
+pub mod governor;
 #[cfg(feature = "idempotency")]
 pub mod idempotency;
 #[cfg(feature = "request-id")]

@@ -16,6 +16,16 @@ impl AuthGateConfig {
     pub fn builder() -> AuthGateBuilder {
         AuthGateBuilder::default()
     }
+
+    /// The settings in force, by name.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        vec![
+            Setting::new("enabled", self.enabled),
+            Setting::new("rejections", self.rejections),
+            Setting::time("probe_interval", self.probe_interval),
+        ]
+    }
 }
 
 impl Default for AuthGateConfig {

@@ -17,6 +17,16 @@ impl ClassifyConfig {
     pub fn builder() -> ClassifyBuilder {
         ClassifyBuilder::default()
     }
+
+    /// The settings in force, by name.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        vec![
+            Setting::new("max_bytes", self.max_bytes),
+            Setting::time("max_time", self.max_time),
+            Setting::new("buffer", self.buffer),
+        ]
+    }
 }
 
 impl Default for ClassifyConfig {

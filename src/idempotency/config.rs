@@ -25,6 +25,23 @@ impl IdempotencyConfig {
     pub fn builder() -> IdempotencyBuilder {
         IdempotencyBuilder::default()
     }
+
+    /// The settings in force, by name.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        let mut settings = vec![
+            Setting::new("prefix", format_args!("{:?}", self.prefix)),
+            Setting::time("max_age_v1", self.max_age_v1),
+            Setting::time("max_age_v2", self.max_age_v2),
+            Setting::new("require_explicit_key", self.require_explicit_key),
+            Setting::new("require_key_birth", self.require_key_birth),
+            Setting::new("guard", self.guard.is_some()),
+        ];
+        if let Some(guard) = &self.guard {
+            settings.push(Setting::new("guard.capacity", guard.most()));
+        }
+        settings
+    }
 }
 
 impl Default for IdempotencyConfig {

@@ -50,6 +50,17 @@ impl BudgetConfig {
         self
     }
 
+    pub(super) fn settings(&self) -> Vec<Setting> {
+        if self.off {
+            return vec![Setting::new("budget", "off")];
+        }
+        vec![
+            Setting::new("budget.ratio", self.ratio),
+            Setting::new("budget.per_second", self.per_second),
+            Setting::new("budget.max_balance", self.max_balance),
+        ]
+    }
+
     pub(super) fn check(&self, problems: &mut Vec<Problem>) {
         if self.off {
             return;

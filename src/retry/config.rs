@@ -23,6 +23,26 @@ impl RetryConfig {
     pub fn builder() -> RetryBuilder {
         RetryBuilder::default()
     }
+
+    /// The settings in force, by name.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        let mut settings = vec![
+            Setting::new("max_attempts", self.max_attempts),
+            Setting::time("base_delay", self.ordinary.base),
+            Setting::time("max_delay", self.ordinary.cap),
+            Setting::time("limiter_base_delay", self.limiter.base),
+            Setting::time("limiter_max_delay", self.limiter.cap),
+            Setting::time("max_retry_after", self.max_retry_after),
+            match self.deadline {
+                Some(deadline) => Setting::time("deadline", deadline),
+                None => Setting::new("deadline", "by the operation"),
+            },
+            Setting::time("min_attempt", self.min_attempt),
+        ];
+        settings.extend(self.budget.settings());
+        settings
+    }
 }
 
 impl Default for RetryConfig {

@@ -13,7 +13,8 @@ use super::{
     config::RetryConfig,
 };
 use crate::vocab::{
-    ApiVersion, Attempt, CallKind, Certainty, FailureKind, Outcome, Purpose, RateLimitReason, Stop, Verb,
+    ApiVersion, Attempt, CallKind, Certainty, FailureKind, Outcome, Purpose, RateLimitReason, Refusal, Stop,
+    Verb,
 };
 
 /// The jitter on top of what a server asks for.
@@ -156,9 +157,10 @@ impl Engine {
     /// question that one more attempt can answer.
     fn after_refusal(&self, call: &Call, progress: &mut Progress, ended: Ended<'_>, draw: u64) -> Decision {
         let Ended { attempt, certainty, now, .. } = ended;
-        let stop = Decision::Stop { why: Stop::Refused, retry_in: attempt.retry_in };
-        let Some(hint) = attempt.retry_in.filter(|_| certainty == Certainty::Unknown && call.replayable)
-        else {
+        let why = attempt.refusal.as_ref().map_or(Stop::Refused, Stop::at);
+        let retry_in = attempt.refusal.as_ref().and_then(Refusal::retry_in);
+        let stop = Decision::Stop { why, retry_in };
+        let Some(hint) = retry_in.filter(|_| certainty == Certainty::Unknown && call.replayable) else {
             return stop;
         };
         progress.refusals = progress.refusals.saturating_add(1);
@@ -184,6 +186,8 @@ fn wish(kind: CallKind, progress: &mut Progress, attempt: &Attempt) -> Wish {
         let unsent = attempt.certainty == Certainty::NotSent;
         return match attempt.outcome {
             Outcome::Transport(FailureKind::Tls) => Wish::Stop(Stop::Final),
+            // The client did not even get ready, and will not.
+            Outcome::Transport(_) if !attempt.on_the_wire() => Wish::Stop(Stop::Final),
             Outcome::Transport(_) if unsent && attempt.resend && !progress.resent => Wish::Resend,
             Outcome::Transport(_) if unsent || executed_at_most_once => Wish::Retry(Pace::Ordinary),
             Outcome::Transport(_) => Wish::Stop(Stop::Unkeyed),

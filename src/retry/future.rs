@@ -92,6 +92,7 @@ struct Pause<B> {
 /// A retry taken out of the budget; it goes back if it is not made.
 struct Paid {
     shared: Arc<Shared>,
+    recorder: Recorder,
     spent: bool,
 }
 
@@ -100,15 +101,12 @@ impl Paid {
         self.spent = true;
         self
     }
-
-    fn give_back(mut self) {
-        self.spent = false;
-    }
 }
 
 impl Drop for Paid {
     fn drop(&mut self) {
-        if !self.spent {
+        // Its attempt may have begun, and never have left: it was dropped while a gate held it.
+        if !self.spent || self.recorder.last_attempt(Attempt::on_the_wire) == Some(false) {
             self.shared.budget.refund(time::now());
         }
     }
@@ -192,11 +190,8 @@ where
                 StateProj::Calling { inner, entered, paid } => {
                     let mut result = ready!(inner.poll(cx));
                     let attempt = context.close(entered.take(), &result);
-                    // Our own refusal costs nothing.
-                    let refused = attempt.as_ref().is_some_and(|attempt| !attempt.on_the_wire());
-                    if let Some(paid) = paid.take().filter(|_| refused) {
-                        paid.give_back();
-                    }
+                    // Our own refusal costs nothing: dropped here, it goes back.
+                    drop(paid.take());
                     match (context.decide(attempt.as_ref(), &result), &mut result) {
                         (Some(then), Ok(_)) => {
                             let drain = result.map(|response| Box::pin(Drain::new(response.into_body())));
@@ -287,7 +282,11 @@ impl<B: Replay> CallContext<B> {
             self.stopped(Stop::Budget, retry_after);
             return None;
         }
-        let paid = costs.then(|| Paid { shared: Arc::clone(&self.shared), spent: false });
+        let paid = costs.then(|| Paid {
+            shared: Arc::clone(&self.shared),
+            recorder: self.recorder.clone(),
+            spent: false,
+        });
         tracing::debug!(
             outcome = attempt.outcome.as_str(),
             certainty = certainty.as_str(),
@@ -307,11 +306,7 @@ impl<B: Replay> CallContext<B> {
     }
 
     fn refused(&mut self, refusal: Refusal) -> Refused {
-        let why = match refusal {
-            Refusal::DeadlineExceeded => Stop::Deadline,
-            Refusal::KeyTooOld { .. } => Stop::KeyAge,
-            _ => Stop::Refused,
-        };
+        let why = Stop::at(&refusal);
         let refused = self.recorder.refuse(refusal);
         self.stopped(why, None);
         refused

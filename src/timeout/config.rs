@@ -15,6 +15,17 @@ impl TimeoutConfig {
     pub fn builder() -> TimeoutBuilder {
         TimeoutBuilder::default()
     }
+
+    /// The settings in force, by name.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        [("attempt", self.attempt), ("deadline", self.deadline)]
+            .map(|(name, limit)| match limit {
+                Some(limit) => Setting::time(name, limit),
+                None => Setting::new(name, "by the operation"),
+            })
+            .to_vec()
+    }
 }
 
 /// Builds a [`TimeoutConfig`].

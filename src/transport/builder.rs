@@ -1,13 +1,22 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use super::{hosts::Hosts, service::TransportLayer};
+use super::{
+    hosts::Hosts,
+    service::{Settings, TransportLayer},
+};
 use crate::{
+    auth_gate::AuthGateBuilder,
+    breaker::BreakerBuilder,
     classify::ClassifyBuilder,
+    governor::GovernorBuilder,
     idempotency::IdempotencyBuilder,
     retry::RetryBuilder,
     timeout::TimeoutBuilder,
     vocab::{ConfigError, Setting},
 };
+
+/// What most operations may take, unless configured otherwise.
+const DEFAULT_ATTEMPT: Duration = Duration::from_secs(30);
 
 /// Builds a [`StripeTransport`](super::StripeTransport) layer by layer, from the defaults.
 ///
@@ -33,6 +42,9 @@ use crate::{
 pub struct Builder {
     idempotency: IdempotencyBuilder,
     retry: RetryBuilder,
+    auth_gate: AuthGateBuilder,
+    breaker: BreakerBuilder,
+    governor: GovernorBuilder,
     timeout: TimeoutBuilder,
     classify: ClassifyBuilder,
     hosts: Hosts,
@@ -50,6 +62,27 @@ impl Builder {
     #[must_use]
     pub fn retry(mut self, settings: RetryBuilder) -> Self {
         self.retry = settings;
+        self
+    }
+
+    /// The settings of [`auth_gate`](crate::auth_gate).
+    #[must_use]
+    pub const fn auth_gate(mut self, settings: AuthGateBuilder) -> Self {
+        self.auth_gate = settings;
+        self
+    }
+
+    /// The settings of [`breaker`](crate::breaker).
+    #[must_use]
+    pub fn breaker(mut self, settings: BreakerBuilder) -> Self {
+        self.breaker = settings;
+        self
+    }
+
+    /// The settings of [`governor`](crate::governor).
+    #[must_use]
+    pub fn governor(mut self, settings: GovernorBuilder) -> Self {
+        self.governor = settings;
         self
     }
 
@@ -86,10 +119,14 @@ impl Builder {
     /// # Errors
     /// [`ConfigError`] with every problem at once.
     pub fn build(self) -> Result<TransportLayer, ConfigError> {
-        let Self { mut idempotency, mut retry, timeout, classify, hosts } = self;
+        let Self { mut idempotency, mut retry, auth_gate, breaker, governor, timeout, classify, hosts } =
+            self;
         let mut problems = Vec::new();
         idempotency.check(&mut problems);
         retry.check(&mut problems);
+        auth_gate.check(&mut problems);
+        breaker.check(&mut problems);
+        governor.check(&mut problems);
         timeout.check(&mut problems);
         classify.check(&mut problems);
         hosts.check_settings(&mut problems);
@@ -108,6 +145,10 @@ impl Builder {
         };
         timeout.check_against(deadline, &mut problems);
         retry.check_against(deadline, &mut problems);
+        breaker.check_against(
+            ("attempt_timeout", timeout.unchecked().attempt.unwrap_or(DEFAULT_ATTEMPT)),
+            &mut problems,
+        );
         ConfigError::unless_none(problems)?;
 
         // Retry owns the deadline, and must know how little time an attempt can do with.
@@ -121,13 +162,16 @@ impl Builder {
         if let Some(deadline) = retry.deadline_set() {
             idempotency = idempotency.guard_deadline(deadline);
         }
-        Ok(TransportLayer::new(
-            Arc::new(hosts),
-            idempotency.unchecked(),
-            retry.unchecked(),
+        Ok(TransportLayer::new(Settings {
+            hosts,
+            idempotency: idempotency.unchecked(),
+            retry: retry.unchecked(),
+            auth_gate: auth_gate.unchecked(),
+            breaker: breaker.unchecked(),
+            governor: governor.unchecked(),
             timeout,
-            classify.unchecked(),
-        ))
+            classify: classify.unchecked(),
+        }))
     }
 }
 

@@ -21,6 +21,11 @@ impl Hosts {
         self.more.push(host.into());
     }
 
+    pub(super) fn settings(&self) -> Vec<Setting> {
+        let allowed = self.more.iter().map(|host| Setting::new("allow_host", format_args!("{host:?}")));
+        std::iter::once(Setting::new("hosts", STRIPE.join(", "))).chain(allowed).collect()
+    }
+
     pub(super) fn check_settings(&self, problems: &mut Vec<Problem>) {
         for host in &self.more {
             let uri = Uri::try_from(&**host).ok();

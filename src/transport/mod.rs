@@ -8,7 +8,10 @@
 //! idempotency    inject the key, check it                        once per call
 //! retry          keep a copy, own deadline and budget
 //! ───────────────────────────────────────────────────────────────────────────────
-//! timeout        limit the attempt                               once per attempt
+//! auth gate      refuse while the API key is not accepted        once per attempt
+//! breaker        refuse while this part of Stripe is failing
+//! governor       wait for a turn, payments first
+//! timeout        limit the attempt
 //! request id     Request-Id → report
 //! classify       status, headers, error body → outcome
 //! edge           what the client's error proves → report
@@ -16,7 +19,9 @@
 //!
 //! # Why this order
 //! The key is outside of retry: all attempts of a call share it. The time limit of an attempt is inside of retry, so that
-//! waits do not count against it. Classification is inside of the time limit, so that an error body that never ends
+//! waits do not count against it. What admits an attempt is between the two: each attempt on the wire spends Stripe's quota,
+//! and the time in the queue is not the attempt's. The breaker is outside of the governor, so that an open circuit neither
+//! queues nor spends, and outside of the time limit, so that an outage that hangs trips it. Classification is inside of the time limit, so that an error body that never ends
 //! cannot hang a call. The edge is innermost, because only there the client's own error type is known.
 //!
 //! # What it asks of a client
@@ -64,12 +69,16 @@
 //! its layers do. Every error carries the report of its call.
 
 mod builder;
+mod description;
 mod future;
 mod hosts;
+mod profile;
 mod service;
 
 pub use self::{
     builder::Builder,
+    description::Description,
     future::{ResponseFuture, Sending},
+    profile::Profile,
     service::{StripeTransport, TransportLayer},
 };

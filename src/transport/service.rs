@@ -9,35 +9,92 @@ use http_body::Body;
 use tower::{Layer, Service, ServiceExt};
 use tower_http::sensitive_headers::{SetSensitiveRequestHeaders, SetSensitiveRequestHeadersLayer};
 
-use super::{Builder, ResponseFuture, Sending, hosts::Hosts};
+use super::{Builder, Description, Profile, ResponseFuture, Sending, hosts::Hosts};
 use crate::{
+    auth_gate::{AuthGate, AuthGateConfig, AuthGateHandle},
+    breaker::{BreakerConfig, BreakerGate, BreakerHandle},
     classify::{Classify, ClassifyConfig, ClassifyLayer},
     edge::Edge,
+    governor::{GovernorConfig, GovernorGate, GovernorHandle},
     idempotency::{Idempotency, IdempotencyConfig, IdempotencyLayer},
     request_id::{ExtractRequestId, RequestIdLayer},
     retry::{Retry, RetryConfig, RetryLayer},
     timeout::{Timeout, TimeoutConfig, TimeoutLayer},
-    vocab::{Error, Recorder, Replay, StripeBody, TransportError},
+    vocab::{Error, Gated, Recorder, Replay, StripeBody, TransportError},
 };
 
 /// One attempt.
 pub(super) type Attempt<S> = Timeout<ExtractRequestId<Classify<Edge<S>>>>;
+/// What admits an attempt: an open circuit must neither queue nor spend tokens, and a key that is not accepted neither.
+pub(super) type Gates = (AuthGate, (BreakerGate, GovernorGate));
 /// One call: the order of all layers.
-pub(super) type Call<S> = SetSensitiveRequestHeaders<Idempotency<Retry<Attempt<S>>>>;
+pub(super) type Call<S> = SetSensitiveRequestHeaders<Idempotency<Retry<Gated<Gates, Attempt<S>>>>>;
 
 /// A hardened transport for calls to Stripe, over any HTTP client. See the [module docs](super).
 ///
-/// Clones share the retry budget; clone freely.
+/// Clones share the retry budget, what is known of Stripe's health and of API keys, and the rate limits; clone freely.
 #[derive(Clone, Debug)]
 pub struct StripeTransport<S> {
     call: Call<S>,
-    hosts: Arc<Hosts>,
+    shared: Arc<Shared>,
+}
+
+/// What all transports of a layer share, besides what is within the layers.
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    gates: Gates,
+}
+
+/// All settings, checked.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settings {
+    pub(super) hosts: Hosts,
+    pub(super) idempotency: IdempotencyConfig,
+    pub(super) retry: RetryConfig,
+    pub(super) auth_gate: AuthGateConfig,
+    pub(super) breaker: BreakerConfig,
+    pub(super) governor: GovernorConfig,
+    pub(super) timeout: TimeoutConfig,
+    pub(super) classify: ClassifyConfig,
 }
 
 impl<S> StripeTransport<S> {
     /// Wraps `client`, with every layer at its defaults.
     pub fn new(client: S) -> Self {
         TransportLayer::default().layer(client)
+    }
+
+    /// Reads the auth gate, and resets it.
+    #[must_use]
+    pub fn auth_gate(&self) -> AuthGateHandle {
+        self.shared.gates.0.handle()
+    }
+
+    /// Reads the circuit breaker, and forces its hand.
+    #[must_use]
+    pub fn breaker(&self) -> BreakerHandle {
+        self.shared.gates.1.0.handle()
+    }
+
+    /// Reads the governor, and changes its limits.
+    #[must_use]
+    pub fn governor(&self) -> GovernorHandle {
+        self.shared.gates.1.1.handle()
+    }
+
+    /// The layers, from the outside in, with the settings in force.
+    ///
+    /// ```
+    /// # let client = tower::service_fn(|_: http::Request<String>| async {
+    /// #     Ok::<_, tower_stripe::BoxError>(http::Response::new(http_body_util::Empty::<bytes::Bytes>::new()))
+    /// # });
+    /// let stripe = tower_stripe::StripeTransport::new(client);
+    /// println!("{}", stripe.describe());
+    /// ```
+    #[must_use]
+    pub fn describe(&self) -> Description {
+        self.shared.settings.describe()
     }
 
     /// Sends one request. The future can be spawned: it borrows nothing.
@@ -62,6 +119,12 @@ impl StripeTransport<()> {
     pub fn builder() -> Builder {
         Builder::default()
     }
+
+    /// Starts at settings that suit a kind of caller.
+    #[must_use]
+    pub fn profile(profile: Profile) -> Builder {
+        profile.builder()
+    }
 }
 
 impl<S, B, R> Service<Request<B>> for StripeTransport<S>
@@ -84,17 +147,17 @@ where
             Ok(recorder) => recorder,
             Err(refused) => return ResponseFuture::refused(refused.into()),
         };
-        match self.hosts.check(request.uri()) {
+        match self.shared.settings.hosts.check(request.uri()) {
             Ok(()) => ResponseFuture::calling(self.call.call(request), recorder.handle().clone()),
             Err(refusal) => ResponseFuture::refused(recorder.refuse_unread(&request, refusal).into()),
         }
     }
 }
 
-/// Makes a [`StripeTransport`] of a client. All transports of one layer share its retry budget.
+/// Makes a [`StripeTransport`] of a client. All transports of one layer share what clones share.
 #[derive(Clone, Debug)]
 pub struct TransportLayer {
-    hosts: Arc<Hosts>,
+    shared: Arc<Shared>,
     sensitive: SetSensitiveRequestHeadersLayer,
     idempotency: IdempotencyLayer,
     retry: RetryLayer,
@@ -104,43 +167,52 @@ pub struct TransportLayer {
 }
 
 impl TransportLayer {
-    pub(super) fn new(
-        hosts: Arc<Hosts>,
-        idempotency: IdempotencyConfig,
-        retry: RetryConfig,
-        timeout: TimeoutConfig,
-        classify: ClassifyConfig,
-    ) -> Self {
+    pub(super) fn new(settings: Settings) -> Self {
+        let gates = (
+            AuthGate::new(settings.auth_gate),
+            (BreakerGate::new(settings.breaker.clone()), GovernorGate::new(settings.governor.clone())),
+        );
         Self {
-            hosts,
             sensitive: SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]),
-            idempotency: IdempotencyLayer::new(idempotency),
-            retry: RetryLayer::new(retry),
-            timeout: TimeoutLayer::new(timeout),
+            idempotency: IdempotencyLayer::new(settings.idempotency.clone()),
+            retry: RetryLayer::new(settings.retry.clone()),
+            timeout: TimeoutLayer::new(settings.timeout),
             request_id: RequestIdLayer::new(),
-            classify: ClassifyLayer::new(classify),
+            classify: ClassifyLayer::new(settings.classify),
+            shared: Arc::new(Shared { settings, gates }),
         }
+    }
+
+    /// Wraps `client`.
+    pub fn layer<S>(&self, client: S) -> StripeTransport<S> {
+        let attempt = self.timeout.layer(self.request_id.layer(self.classify.layer(Edge::new(client))));
+        let admitted = Gated::new(attempt, self.shared.gates.clone());
+        let call = self.sensitive.layer(self.idempotency.layer(self.retry.layer(admitted)));
+        StripeTransport { call, shared: Arc::clone(&self.shared) }
     }
 }
 
 impl Default for TransportLayer {
     fn default() -> Self {
-        Self::new(
-            Arc::default(),
-            IdempotencyConfig::default(),
-            RetryConfig::default(),
-            TimeoutConfig::default(),
-            ClassifyConfig::default(),
-        )
+        Self::new(Settings::default())
     }
 }
 
-impl TransportLayer {
-    /// Wraps `client`.
-    pub fn layer<S>(&self, client: S) -> StripeTransport<S> {
-        let attempt = self.timeout.layer(self.request_id.layer(self.classify.layer(Edge::new(client))));
-        let call = self.sensitive.layer(self.idempotency.layer(self.retry.layer(attempt)));
-        StripeTransport { call, hosts: Arc::clone(&self.hosts) }
+impl Settings {
+    /// In the order of [`TransportLayer::layer`].
+    fn describe(&self) -> Description {
+        Description::new(vec![
+            ("hosts", self.hosts.settings()),
+            ("idempotency", self.idempotency.settings()),
+            ("retry", self.retry.settings()),
+            ("auth gate", self.auth_gate.settings()),
+            ("breaker", self.breaker.settings()),
+            ("governor", self.governor.settings()),
+            ("timeout", self.timeout.settings()),
+            ("request id", Vec::new()),
+            ("classify", self.classify.settings()),
+            ("edge", Vec::new()),
+        ])
     }
 }
 

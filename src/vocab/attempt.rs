@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, StatusCode, header::HeaderName};
 
 use super::{
-    CallKind, Certainty, Failure, FailureKind, Outcome, RequestId,
+    CallKind, Certainty, Failure, FailureKind, Outcome, Refusal, RequestId,
     headers::{IDEMPOTENT_REPLAYED, REQUEST_ID, STRIPE_SHOULD_RETRY},
     outcome::is_json,
 };
@@ -37,8 +37,8 @@ pub struct Attempt {
     pub genuine: bool,
     /// Whether the body of a success broke off before it was read, in the buffered mode of `classify`.
     pub body_lost: bool,
-    /// For a refusal: when it may be worth trying again.
-    pub retry_in: Option<Duration>,
+    /// Why the stack itself refused to send it, if it did.
+    pub refusal: Option<Refusal>,
     /// How long it waited to be admitted: for its turn under the rate limits.
     pub queued: Duration,
     /// When it began, after that.
@@ -102,7 +102,7 @@ impl Attempt {
             resend: false,
             genuine: false,
             body_lost: false,
-            retry_in: None,
+            refusal: None,
             queued: Duration::ZERO,
             began: now,
             took: Duration::ZERO,
@@ -141,6 +141,9 @@ impl Attempt {
     pub(super) const fn failed(&mut self, failure: Failure) {
         if self.status.is_some() {
             self.body_lost = true;
+        } else if matches!(self.admission, Admission::Held) {
+            // Whatever failed, it was not this.
+            self.outcome = Outcome::Transport(failure.kind());
         } else if self.on_the_wire() {
             self.outcome = Outcome::Transport(failure.kind());
             self.certainty = failure.certainty();
@@ -167,10 +170,10 @@ impl Attempt {
     }
 
     /// Takes in a refusal of our own.
-    pub(super) const fn refused(&mut self, retry_in: Option<Duration>) {
+    pub(super) fn refused(&mut self, refusal: Refusal) {
         self.outcome = Outcome::Refused;
         self.certainty = Certainty::NotSent;
-        self.retry_in = retry_in;
+        self.refusal = Some(refusal);
     }
 
     /// Whether nothing was ever said about how it ended.

@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use proptest::prelude::*;
 
 use super::{
-    Advice, ApiVersion, Attempt, CallKind, Certainty, Failure, FailureKind, Outcome, Purpose, Standing, Verb,
-    key::History, time,
+    Advice, ApiVersion, Attempt, CallKind, Certainty, Failure, FailureKind, Outcome, Purpose, Refusal,
+    Standing, Verb, key::History, time,
 };
 
 /// What became of one attempt.
@@ -93,7 +93,7 @@ impl Event {
             }
             What::Fails(failure) => attempt.failed(*failure),
             What::Cancelled => {}
-            What::Refused => attempt.refused(Some(Duration::from_secs(1))),
+            What::Refused => attempt.refused(Refusal::CircuitOpen { retry_in: Some(Duration::from_secs(1)) }),
         }
         attempt
     }

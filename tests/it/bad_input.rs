@@ -1,12 +1,11 @@
 //! What is wrong is refused with the value and the reason, before anything is sent, and without showing a secret.
 
-use std::{error::Error as StdError, fmt};
+use std::error::Error as StdError;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request};
 use http_body_util::Full;
 use stripe_sim::{Canned, Fault, Sim, Step};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tower_stripe::{
     Advice, Certainty, ConfigError, Error, IdempotencyKey, Refusal, ReportHandle, ResponseExt,
     StripeTransport,
@@ -15,11 +14,10 @@ use tower_stripe::{
     retry::{BudgetConfig, RetryConfig},
     vocab::{InvalidKey, Problem, Ratio, Stop},
 };
-use tracing::{Event, Metadata, Subscriber, field, span};
 
 use crate::support::{
-    API_KEY, NetworkError, SimClient, gaps, get, keyed, millis, payment, payment_with, secs, sim, statuses,
-    transport, transport_of, with,
+    API_KEY, NetworkError, SimClient, gaps, get, keyed, millis, notes::Notes, payment, payment_with, secs,
+    sim, statuses, transport, transport_of, with,
 };
 
 /// Refused before the wire: nothing was sent, the text is `text`, and the transport works on.
@@ -170,6 +168,7 @@ fn settings_that_contradict_each_other_are_named_all_at_once_with_their_values()
         "allow_host = \"https://proxy.internal:8443\" must be a host name, an IPv4 address, or an IPv6 address in brackets, and nothing else",
         "retry.deadline = 60s must be equal to deadline = 7200s",
         "attempt_timeout = 7300s must be at most deadline = 7200s",
+        "window = 60s must be at least twice attempt_timeout = 7300s",
     ];
     assert_eq!(texts, expected);
     assert_eq!(error.to_string(), expected.join("; "));
@@ -290,62 +289,18 @@ async fn no_text_of_an_error_or_a_report_shows_a_secret() {
     assert_shows_no_secret("a body", &format!("{:?}", declined.body()));
 }
 
-/// Writes down every field of every span and event.
-struct Scribe(UnboundedSender<String>);
-
-impl Subscriber for Scribe {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
-        attributes.record(&mut |field: &field::Field, value: &dyn fmt::Debug| self.note(field, value));
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
-        values.record(&mut |field: &field::Field, value: &dyn fmt::Debug| self.note(field, value));
-    }
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        event.record(&mut |field: &field::Field, value: &dyn fmt::Debug| self.note(field, value));
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-impl Scribe {
-    fn note(&self, field: &field::Field, value: &dyn fmt::Debug) {
-        // Nobody listens any more once the test has ended.
-        let _ = self.0.send(format!("{field}={value:?}"));
-    }
-}
-
 /// I7
 #[tokio::test(start_paused = true)]
 async fn no_log_shows_a_secret() {
-    let (notes, mut noted) = unbounded_channel();
-    // Two, since with a single one tracing asks the default of whichever thread meets a call site first, and other
-    // tests have none.
-    let _other = tracing::Dispatch::new(Scribe(notes.clone()));
-    let guard = tracing::subscriber::set_default(Scribe(notes));
+    let mut notes = Notes::taken();
     let sim = sim();
     sim.script("o", [Step::Fault(Fault::F3), Step::Answer(Canned::key_in_use())]);
     transport(&sim).send(keyed(payment("o"), KEY)).await.expect("paid");
     sim.script("lost", vec![Step::Fault(Fault::F3); 3]);
     transport(&sim).send(keyed(payment("lost"), KEY)).await.expect_err("all answers are lost");
-    drop(guard);
-
-    let mut lines = 0;
-    while let Ok(line) = noted.try_recv() {
-        assert_shows_no_secret("a log", &line);
-        lines += 1;
-    }
-    assert!(lines > 0, "retries are logged");
+    let lines = notes.read();
+    assert!(!lines.is_empty(), "retries are logged");
+    lines.iter().for_each(|line| assert_shows_no_secret("a log", line));
 }
 
 /// The key may have a past, though this call never looked at it.

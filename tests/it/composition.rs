@@ -491,7 +491,7 @@ async fn a_retry_that_the_stack_itself_refuses_costs_no_budget() {
         .service(refuses_the_second);
     for call in 0..3 {
         let error = service.clone().oneshot(payment("o")).await.expect_err("refused");
-        assert_eq!((stop_of(&error), error.attempts()), (Some(Stop::Refused), 1), "call {call}");
+        assert_eq!((stop_of(&error), error.attempts()), (Some(Stop::Deadline), 1), "call {call}");
         assert_eq!((error.certainty(), error.advice()), (Certainty::Unknown, Advice::SameKey), "call {call}");
     }
 }

@@ -1,12 +1,11 @@
 //! A declined payment is told with what to do about it, is never tried again by the stack, warns no thief, and is no
 //! failure to whoever traces.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use stripe_sim::{Canned, Fault, Sim, Step};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tower::{Layer, ServiceExt};
 use tower_http::trace::TraceLayer;
 use tower_stripe::{
@@ -16,10 +15,10 @@ use tower_stripe::{
         StripeMakeClassifier, TryAgain,
     },
 };
-use tracing::{Dispatch, Event, Metadata, Subscriber, field, span};
 
 use crate::support::{
-    API_KEY, NetworkError, client, get, keyed, payment, payment_with, post, sim, statuses, transport, with,
+    API_KEY, NetworkError, client, get, keyed, notes::Notes, payment, payment_with, post, sim, statuses,
+    transport, with,
 };
 
 fn canned(status: u16, error: &Value) -> Step {
@@ -191,62 +190,6 @@ async fn an_oauth_error_is_understood_by_its_status_and_its_own_words() {
 const RATE: tower_stripe::vocab::RateLimitReason = tower_stripe::vocab::RateLimitReason::Unstated;
 
 // === tracing ===
-
-/// Writes down every field of every span and event.
-struct Scribe(UnboundedSender<String>);
-
-impl Subscriber for Scribe {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
-        attributes.record(&mut |field: &field::Field, value: &dyn fmt::Debug| self.note(field, value));
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
-        values.record(&mut |field: &field::Field, value: &dyn fmt::Debug| self.note(field, value));
-    }
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        event.record(&mut |field: &field::Field, value: &dyn fmt::Debug| self.note(field, value));
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-impl Scribe {
-    fn note(&self, field: &field::Field, value: &dyn fmt::Debug) {
-        // Nobody listens any more once the test has ended.
-        let _ = self.0.send(format!("{field}={value:?}"));
-    }
-}
-
-struct Notes {
-    noted: UnboundedReceiver<String>,
-    _guard: tracing::subscriber::DefaultGuard,
-    _other: Dispatch,
-}
-
-impl Notes {
-    fn taken() -> Self {
-        let (notes, noted) = unbounded_channel();
-        // Two, since with a single one tracing asks the default of whichever thread meets a call site first, and other
-        // tests have none.
-        let other = Dispatch::new(Scribe(notes.clone()));
-        Self { noted, _guard: tracing::subscriber::set_default(Scribe(notes)), _other: other }
-    }
-
-    /// All that was noted since the last look.
-    fn read(&mut self) -> Vec<String> {
-        std::iter::from_fn(|| self.noted.try_recv().ok()).collect()
-    }
-}
 
 fn classes(notes: &[String]) -> Vec<&str> {
     notes.iter().filter_map(|note| note.strip_prefix("classification=")).collect()

@@ -21,7 +21,7 @@ use tower_stripe::{
 
 use crate::support::{
     API_KEY, SimClient, assert_one_key_and_body, get, keyed, millis, payment, payment_with, post, secs, sim,
-    statuses, stop, stop_of, transport_of, with,
+    statuses, stop, stop_of, transport_of, ungoverned, with,
 };
 
 fn stripe_with(sim: &Sim, settings: IdempotencyBuilder) -> StripeTransport<SimClient> {
@@ -96,7 +96,8 @@ async fn nothing_is_required_unless_it_is_asked_for() {
 // === the guard ===
 
 fn guarded(sim: &Sim) -> StripeTransport<SimClient> {
-    stripe_with(sim, IdempotencyConfig::builder().guard(GuardConfig::new()))
+    let settings = IdempotencyConfig::builder().guard(GuardConfig::new());
+    transport_of(sim, StripeTransport::builder().governor(ungoverned()).idempotency(settings))
 }
 
 fn with_header(mut request: Request<Full<Bytes>>, name: &'static str, value: &str) -> Request<Full<Bytes>> {

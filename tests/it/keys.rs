@@ -15,7 +15,7 @@ use tower_stripe::{
 
 use crate::support::{
     API_KEY, assert_one_key_and_body, get, keyed, keys, payment, payment_with, post, request, sim, statuses,
-    transport, transport_of, with,
+    transport, transport_of, ungoverned, with,
 };
 
 /// The key that the only request of an order carried.
@@ -59,7 +59,7 @@ async fn a_generated_key_begins_as_configured() {
 #[tokio::test(start_paused = true)]
 async fn clones_of_a_transport_never_share_a_generated_key() {
     let sim = sim();
-    let stripe = transport(&sim);
+    let stripe = transport_of(&sim, StripeTransport::builder().governor(ungoverned()));
     let calls = (0..2_000).map(|n| {
         let stripe = stripe.clone();
         tokio::spawn(async move { stripe.send(payment(&format!("o{n}"))).await.map(|paid| paid.status()) })

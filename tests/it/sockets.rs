@@ -29,7 +29,7 @@ use tower_stripe::{
     vocab::Attempt,
 };
 
-use crate::support::{millis, payment, secs, sim, with};
+use crate::support::{millis, never_open, payment, secs, sim, ungoverned, with};
 
 type Stripe = StripeTransport<Client<Https, Full<Bytes>>>;
 
@@ -277,7 +277,11 @@ impl Network {
             .base_delay(millis(10))
             .max_delay(millis(100))
             .budget(BudgetConfig::OFF);
-        let transport = StripeTransport::builder().retry(retry).attempt_timeout(ATTEMPT);
+        let transport = StripeTransport::builder()
+            .retry(retry)
+            .breaker(never_open())
+            .governor(ungoverned())
+            .attempt_timeout(ATTEMPT);
         let transport = transport.allow_host("127.0.0.1").build().expect("valid settings");
         transport.layer(client.build())
     }

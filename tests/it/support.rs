@@ -1,5 +1,7 @@
 //! What all tests share: the simulator as a client, payments, and what the other side saw.
 
+pub(crate) mod notes;
+
 use std::{
     error::Error as StdError,
     fmt,
@@ -17,6 +19,8 @@ use stripe_sim::{Limits, Sim, SimBody, SimError, SimErrorKind, SimService};
 use tower::Service;
 use tower_stripe::{
     Error, Failure, FailureKind, IdempotencyKey, ResponseExt, StripeTransport, TransportError,
+    breaker::{BreakerBuilder, BreakerConfig, Control},
+    governor::{GovernorBuilder, GovernorConfig},
     transport::Builder,
     vocab::{Stop, tracked::Tracked},
 };
@@ -205,4 +209,15 @@ pub(crate) const fn secs(secs: u64) -> Duration {
 
 pub(crate) const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+/// A breaker that admits everything: for tests in which so much fails that it would open, and that are about something else.
+pub(crate) fn never_open() -> BreakerBuilder {
+    BreakerConfig::builder().control(Control::Disabled)
+}
+
+/// A governor that lets everything pass at once: for tests of more calls than Stripe takes from a sandbox, that are about
+/// something else.
+pub(crate) fn ungoverned() -> GovernorBuilder {
+    GovernorConfig::builder().enabled(false)
 }

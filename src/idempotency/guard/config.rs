@@ -24,6 +24,11 @@ pub struct GuardConfig {
 }
 
 impl GuardConfig {
+    /// How many keys it knows at most.
+    pub(in super::super) const fn most(&self) -> NonZeroUsize {
+        self.capacity
+    }
+
     /// On, with the defaults.
     pub const fn new() -> Self {
         Self { capacity: NonZeroUsize::new(10_000).expect("it is not zero"), deadline: None }

@@ -149,7 +149,7 @@ impl Scene {
         }
         let mut attempt = entered.close().expect("nobody else is in it");
         if let End::Refusal(hint) = end {
-            attempt.retry_in = *hint;
+            attempt.refusal = Some(Refusal::CircuitOpen { retry_in: *hint });
         }
         let ended =
             Ended { attempt: &attempt, retry_after, certainty: self.handle.certainty(), now: self.now };

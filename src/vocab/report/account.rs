@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+#[cfg(feature = "retry")]
+use crate::vocab::Refusal;
 use crate::vocab::{Advice, Attempt, Certainty, IdempotencyKey, Operation, RequestId};
 
 /// The account of a call: what was tried, what came of it, and what to do next.
@@ -115,6 +117,16 @@ pub enum Stop {
 }
 
 impl Stop {
+    /// Why a call stops that `refusal` ends.
+    #[cfg(feature = "retry")]
+    pub(crate) const fn at(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::DeadlineExceeded | Refusal::WaitTooLong { .. } => Self::Deadline,
+            Refusal::KeyTooOld { .. } => Self::KeyAge,
+            _ => Self::Refused,
+        }
+    }
+
     /// The word for logs and labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

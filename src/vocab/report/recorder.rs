@@ -228,7 +228,7 @@ impl Recorder {
         self.shared().state.with(|state| {
             state.retry_in = refusal.retry_in();
             match &mut state.current {
-                Some(attempt) => attempt.refused(refusal.retry_in()),
+                Some(attempt) => attempt.refused(refusal.clone()),
                 None => state.stopped = Some(Stop::Refused),
             }
         });

@@ -1,0 +1,462 @@
+//! One circuit: closed, open, half-open, and what leads from one to another.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    super::{
+        config::BreakerConfig,
+        state::{Control, State, Why},
+    },
+    window::{Counts, Window},
+};
+
+/// So many failures in a row reopen during the ramp: there are too few calls yet for the usual rules.
+const RAMP_FAILURES: u32 = 3;
+/// What the ramp begins at, and what is all, in thousandths.
+const RAMP_START: u64 = 100;
+const ALL: u64 = 1_000;
+/// How long what may not be tried twice, or for the last time, waits on top of the grace for other money.
+const LAST_RESORT: Duration = Duration::from_secs(2);
+
+/// What a step needs besides the circuit.
+#[derive(Debug)]
+pub(in super::super) struct Step<'a> {
+    pub(in super::super) rules: &'a BreakerConfig,
+    pub(in super::super) now: Instant,
+    /// A random number.
+    pub(in super::super) draw: u64,
+    /// Where the transitions go.
+    pub(in super::super) changes: &'a mut Vec<Change>,
+}
+
+/// A transition of one circuit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in super::super) struct Change {
+    pub(in super::super) which: Which,
+    pub(in super::super) from: State,
+    pub(in super::super) to: State,
+    pub(in super::super) why: Why,
+    pub(in super::super) at: Instant,
+    pub(in super::super) generation: u64,
+}
+
+/// Which circuit of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Which {
+    Read,
+    Write,
+    /// Whether the host can be connected to at all.
+    Local,
+}
+
+/// Who may probe a half-open write circuit, and how soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in super::super) enum Tier {
+    /// Moves no money and may be repeated; any GET.
+    Harmless,
+    /// Moves money, and the call can be tried again with its key if the probe is lost.
+    Money,
+    /// What a lost probe leaves unknown for good.
+    Last,
+}
+
+/// What an attempt was admitted as. Whatever comes of it counts in the generation that admitted it, or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Ticket {
+    pub(in super::super) generation: u64,
+    pub(in super::super) role: Role,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Role {
+    /// Does not count.
+    Untagged,
+    /// One of many, in a closed circuit.
+    Counted,
+    /// Holds this lease.
+    Probe(u64),
+    /// Holds this lease of an open write circuit: a GET that asks whether the host can be reached.
+    Reach(u64),
+}
+
+impl Ticket {
+    pub(in super::super) const UNTAGGED: Self = Self { generation: 0, role: Role::Untagged };
+
+    pub(in super::super) const fn is_probe(self) -> bool {
+        matches!(self.role, Role::Probe(_) | Role::Reach(_))
+    }
+}
+
+/// What an attempt says about a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Verdict {
+    Success,
+    Failure,
+    Neutral,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lease {
+    id: u64,
+    pub(super) until: Instant,
+    tier: Tier,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ramp {
+    since: Instant,
+    /// What is left of the shares of those who came before: at one, the next is admitted.
+    credit: u64,
+    failures: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Phase {
+    Closed {
+        since: Instant,
+        ramp: Option<Ramp>,
+    },
+    Open {
+        until: Instant,
+        /// Of the GET that asks whether the host can be reached; in a write circuit only.
+        lease: Option<Lease>,
+    },
+    HalfOpen {
+        successes: u32,
+        lease: Option<Lease>,
+        /// Since when no probe of this tier, or of one before it, has succeeded.
+        idle: [Instant; 3],
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Cell {
+    which: Which,
+    pub(super) control: Control,
+    pub(super) phase: Phase,
+    generation: u64,
+    leases: u64,
+    window: Window,
+    /// How often it has opened again.
+    level: u32,
+    pub(super) opened: Instant,
+    pub(super) used: bool,
+}
+
+impl Cell {
+    pub(super) fn new(which: Which, rules: &BreakerConfig, now: Instant) -> Self {
+        Self {
+            which,
+            control: if matches!(which, Which::Local) { Control::Automatic } else { rules.control },
+            phase: Phase::Closed { since: now, ramp: None },
+            generation: 0,
+            leases: 0,
+            window: Window::new(rules.window, now),
+            level: 0,
+            opened: now,
+            used: false,
+        }
+    }
+
+    pub(super) const fn state(&self) -> State {
+        match (self.control, &self.phase) {
+            (Control::ForcedOpen, _) => State::Open,
+            (Control::ForcedClosed | Control::Disabled, _) | (_, Phase::Closed { .. }) => State::Closed,
+            (_, Phase::Open { .. }) => State::Open,
+            (_, Phase::HalfOpen { .. }) => State::HalfOpen,
+        }
+    }
+
+    pub(super) const fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed { .. })
+    }
+
+    pub(super) const fn ticket(&self, role: Role) -> Ticket {
+        Ticket { generation: self.generation, role }
+    }
+
+    /// Whether what holds `ticket` still counts.
+    pub(super) const fn knows(&self, ticket: Ticket) -> bool {
+        self.generation == ticket.generation && !matches!(ticket.role, Role::Untagged)
+    }
+
+    /// Admits by the phase alone: reads and dials, any of which may be the probe.
+    ///
+    /// # Errors
+    /// When to come back.
+    pub(super) fn enter(&mut self, step: &mut Step<'_>) -> Result<Ticket, Duration> {
+        self.expire(step);
+        match self.phase {
+            Phase::Closed { .. } => self.enter_closed(step),
+            Phase::Open { until, .. } if step.now < until => Err(until - step.now),
+            Phase::Open { .. } => {
+                self.half_open(step);
+                self.probe(step, Tier::Harmless)
+            }
+            Phase::HalfOpen { .. } => self.probe(step, Tier::Harmless),
+        }
+    }
+
+    /// During the ramp the share that is admitted grows evenly from a tenth to all; the remainder of each call's share
+    /// goes to the next, so that no draw is needed.
+    fn enter_closed(&mut self, step: &Step<'_>) -> Result<Ticket, Duration> {
+        if let Phase::Closed { ramp: ramping @ Some(_), .. } = &mut self.phase
+            && let Some(ramp) = ramping
+        {
+            let passed = step.now.saturating_duration_since(ramp.since);
+            if passed >= step.rules.ramp {
+                *ramping = None;
+            } else {
+                let grown =
+                    u128::from(ALL - RAMP_START) * passed.as_nanos() / step.rules.ramp.as_nanos().max(1);
+                ramp.credit += RAMP_START + grown as u64;
+                if ramp.credit < ALL {
+                    return Err(step.rules.ramp - passed);
+                }
+                ramp.credit -= ALL;
+            }
+        }
+        Ok(self.ticket(Role::Counted))
+    }
+
+    /// One probe at a time, money last.
+    pub(super) fn probe(&mut self, step: &Step<'_>, tier: Tier) -> Result<Ticket, Duration> {
+        let Phase::HalfOpen { lease, idle, .. } = &mut self.phase else {
+            return Err(step.rules.money_grace);
+        };
+        if let Some(lease) = lease {
+            // Most probes are answered long before their lease ends.
+            let rest = lease.until.saturating_duration_since(step.now);
+            return Err(rest.min(step.rules.money_grace.max(Duration::from_millis(1))));
+        }
+        let wait = match tier {
+            Tier::Harmless => Duration::ZERO,
+            Tier::Money => rest(step, idle[Tier::Harmless as usize], step.rules.money_grace),
+            Tier::Last => {
+                rest(step, idle[Tier::Money as usize], step.rules.money_grace.saturating_add(LAST_RESORT))
+            }
+        };
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        self.leases += 1;
+        *lease = Some(Lease { id: self.leases, until: step.now + step.rules.probe_lease, tier });
+        Ok(self.ticket(Role::Probe(self.leases)))
+    }
+
+    /// Leases the one GET that asks on behalf of an open write circuit.
+    pub(super) fn reach(&mut self, step: &Step<'_>) -> Option<Ticket> {
+        let Phase::Open { lease: lease @ None, .. } = &mut self.phase else { return None };
+        self.leases += 1;
+        *lease =
+            Some(Lease { id: self.leases, until: step.now + step.rules.probe_lease, tier: Tier::Harmless });
+        Some(self.ticket(Role::Reach(self.leases)))
+    }
+
+    /// Whether a probe's time is over: then it has failed, at the moment when it was.
+    pub(super) fn expire(&mut self, step: &mut Step<'_>) -> bool {
+        match self.phase {
+            Phase::Open { lease: Some(lease), .. } | Phase::HalfOpen { lease: Some(lease), .. }
+                if lease.until <= step.now =>
+            {
+                self.open(step, Why::ProbeExpired, lease.until);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether what was admitted while this was closed would be refused now, and for how long.
+    pub(super) fn revoked(&self, ticket: Ticket, now: Instant) -> Option<Duration> {
+        match self.phase {
+            _ if ticket.role != Role::Counted || ticket.generation == self.generation => None,
+            Phase::Closed { .. } => None,
+            Phase::Open { until, .. } => Some(until.saturating_duration_since(now)),
+            Phase::HalfOpen { .. } => Some(Duration::ZERO),
+        }
+    }
+
+    /// Ends the lease, if it is still held.
+    pub(super) fn release(&mut self, ticket: Ticket) -> bool {
+        let (Role::Probe(id) | Role::Reach(id)) = ticket.role else { return false };
+        match &mut self.phase {
+            Phase::Open { lease, .. } | Phase::HalfOpen { lease, .. }
+                if self.generation == ticket.generation && lease.is_some_and(|lease| lease.id == id) =>
+            {
+                *lease = None;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The probe of a half-open circuit has ended in time.
+    pub(super) fn probed(&mut self, step: &mut Step<'_>, ticket: Ticket, verdict: Verdict) {
+        let Phase::HalfOpen { lease: Some(lease), .. } = self.phase else { return };
+        if !self.release(ticket) {
+            return;
+        }
+        match verdict {
+            Verdict::Neutral => {}
+            Verdict::Failure => self.open(step, Why::ProbeFailed, step.now),
+            Verdict::Success => {
+                let needed = match self.which {
+                    Which::Local => 1,
+                    Which::Read | Which::Write => step.rules.probe_successes,
+                };
+                let Phase::HalfOpen { successes, idle, .. } = &mut self.phase else { return };
+                *successes += 1;
+                if *successes >= needed {
+                    self.close(step);
+                } else {
+                    idle[lease.tier as usize..].fill(step.now);
+                }
+            }
+        }
+    }
+
+    /// An attempt of a closed circuit has ended.
+    pub(super) fn count(&mut self, step: &mut Step<'_>, verdict: Verdict, on_wire: Duration) {
+        let Phase::Closed { ramp, .. } = &mut self.phase else { return };
+        let slow = self.which.slow(step.rules);
+        let counts = match verdict {
+            Verdict::Neutral => return,
+            Verdict::Success => self.window.success(slow.is_some_and(|slow| on_wire >= slow.limit), step.now),
+            Verdict::Failure => self.window.failure(step.now),
+        };
+        let mut relapsed = false;
+        if let Some(ramp) = ramp
+            && step.now.saturating_duration_since(ramp.since) < step.rules.ramp
+        {
+            ramp.failures = if verdict == Verdict::Failure { ramp.failures + 1 } else { 0 };
+            relapsed = ramp.failures >= RAMP_FAILURES;
+        }
+        if self.control == Control::ForcedClosed {
+            return;
+        }
+        let why = if relapsed { Some(Why::RampFailed) } else { self.which.tripped(step.rules, counts) };
+        if let Some(why) = why {
+            self.open(step, why, step.now);
+        }
+    }
+
+    pub(super) fn open(&mut self, step: &mut Step<'_>, why: Why, at: Instant) {
+        if let Phase::Closed { since, .. } = self.phase
+            && at.saturating_duration_since(since) >= step.rules.window
+        {
+            self.level = 0;
+        }
+        // Circuits that open in one step do not come back together.
+        let draw = step.draw.rotate_left(self.which as u32 * 21);
+        let interval = interval(step.rules, self.level, draw);
+        self.level = self.level.saturating_add(1);
+        self.opened = at;
+        self.shift(step, Phase::Open { until: at + interval, lease: None }, why, at);
+    }
+
+    pub(super) fn half_open(&mut self, step: &mut Step<'_>) {
+        let phase = Phase::HalfOpen { successes: 0, lease: None, idle: [step.now; 3] };
+        self.shift(step, phase, Why::IntervalOver, step.now);
+    }
+
+    fn close(&mut self, step: &mut Step<'_>) {
+        let ramps = self.which != Which::Local && !step.rules.ramp.is_zero();
+        let ramp = ramps.then_some(Ramp { since: step.now, credit: ALL - RAMP_START, failures: 0 });
+        self.window.clear();
+        self.shift(step, Phase::Closed { since: step.now, ramp }, Why::ProbesSucceeded, step.now);
+    }
+
+    /// Back to the beginning, with no past.
+    pub(super) fn reset(&mut self, step: &mut Step<'_>, why: Why) {
+        self.window.clear();
+        self.level = 0;
+        self.shift(step, Phase::Closed { since: step.now, ramp: None }, why, step.now);
+    }
+
+    /// Puts it under another control. Where the machine ran on, it goes on from where it is.
+    pub(super) fn control(&mut self, step: &mut Step<'_>, control: Control) {
+        use Control::{Automatic, Disabled, ForcedClosed, ForcedOpen, ObserveOnly};
+        let from = self.state();
+        match (std::mem::replace(&mut self.control, control), control) {
+            (old, new) if old == new => return,
+            (Automatic | ObserveOnly | ForcedClosed, Automatic | ObserveOnly) => {}
+            (Automatic | ObserveOnly, ForcedClosed) => {
+                if let Phase::Closed { ramp, .. } = &mut self.phase {
+                    *ramp = None;
+                } else {
+                    self.window.clear();
+                    self.phase = Phase::Closed { since: step.now, ramp: None };
+                    self.generation += 1;
+                }
+            }
+            (ForcedOpen | Disabled, _) | (_, ForcedOpen | Disabled) => {
+                self.window.clear();
+                self.level = 0;
+                self.phase = Phase::Closed { since: step.now, ramp: None };
+                self.generation += 1;
+            }
+            (ForcedClosed, ForcedClosed) => return,
+        }
+        self.report(step, from, Why::Operator, step.now);
+    }
+
+    fn shift(&mut self, step: &mut Step<'_>, phase: Phase, why: Why, at: Instant) {
+        let from = self.state();
+        self.phase = phase;
+        self.generation += 1;
+        self.report(step, from, why, at);
+    }
+
+    fn report(&self, step: &mut Step<'_>, from: State, why: Why, at: Instant) {
+        let (which, to, generation) = (self.which, self.state(), self.generation);
+        if from != to {
+            step.changes.push(Change { which, from, to, why, at, generation });
+        }
+    }
+}
+
+impl Which {
+    const fn slow(self, rules: &BreakerConfig) -> Option<super::super::config::SlowCalls> {
+        match self {
+            Self::Read => rules.slow_calls[0],
+            Self::Write => rules.slow_calls[1],
+            Self::Local => None,
+        }
+    }
+
+    /// The rule that these counts break.
+    fn tripped(self, rules: &BreakerConfig, counts: Counts) -> Option<Why> {
+        let Counts { calls, failures, slow, run } = counts;
+        if rules.consecutive_failures.is_some_and(|limit| run >= u64::from(limit)) {
+            return Some(Why::Consecutive { failures: run });
+        }
+        if self == Self::Local || calls < u64::from(rules.min_calls) {
+            return None;
+        }
+        let reaches = |part: u64, ratio: crate::vocab::Ratio| {
+            part.saturating_mul(1_000) >= calls.saturating_mul(u64::from(ratio.as_permille()))
+        };
+        if rules.failure_ratio.is_some_and(|ratio| reaches(failures, ratio)) {
+            return Some(Why::Ratio { failures, calls });
+        }
+        let limit = self.slow(rules)?;
+        reaches(slow, limit.ratio).then_some(Why::Slow { slow, calls })
+    }
+}
+
+/// What remains of `time` since `start`.
+fn rest(step: &Step<'_>, start: Instant, time: Duration) -> Duration {
+    time.saturating_sub(step.now.saturating_duration_since(start))
+}
+
+/// How long to stay open for the `level`-th time, counted from 0: doubling up to the maximum, and placed by `draw` in the
+/// upper half, so that those who failed together do not come back together.
+pub(super) fn interval(rules: &BreakerConfig, level: u32, draw: u64) -> Duration {
+    let whole = 2_u32
+        .checked_pow(level)
+        .and_then(|factor| rules.base_interval.checked_mul(factor))
+        .map_or(rules.max_interval, |time| time.min(rules.max_interval));
+    let half = whole / 2;
+    let nanos = ((whole - half).as_nanos() * u128::from(draw)) >> 64;
+    half + Duration::from_nanos(nanos as u64)
+}
