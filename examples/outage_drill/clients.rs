@@ -24,7 +24,14 @@ use tower::{
     },
     util::rng::Rng,
 };
-use tower_stripe::{BoxError, StripeTransport, retry::RetryConfig, transport::Builder};
+use tower_stripe::{
+    BoxError, StripeTransport,
+    breaker::{BreakerConfig, BreakerHandle, Partition, State, Traffic},
+    governor::{Bucket, GovernorConfig, Limit},
+    retry::RetryConfig,
+    transport::Builder,
+    vocab::{Host, Mode},
+};
 
 use crate::settings::{self, mix};
 
@@ -91,9 +98,14 @@ impl Client {
                 }
             }
             Protection::Ours => {
-                let (builder, settings) = transport(seed);
-                let stripe = builder.build()?.layer(client);
-                Self { name: "ours", settings, send: sending(stripe), circuits: None }
+                let stripe = settings(seed).build()?.layer(client);
+                let breaker = stripe.breaker();
+                Self {
+                    name: "ours",
+                    settings: format!("StripeTransport\n{}", stripe.describe()),
+                    send: sending(stripe),
+                    circuits: Some(Box::new(move || Circuits::of(&breaker))),
+                }
             }
         })
     }
@@ -109,11 +121,26 @@ impl Client {
     }
 }
 
-/// `StripeTransport` as it is tried here: the defaults, with every draw from the seed. And how that is to be told.
-fn transport(seed: u64) -> (Builder, String) {
-    let retry = RetryConfig::builder().max_attempts(settings::ATTEMPTS).jitter_seed(seed);
-    let builder = StripeTransport::builder().retry(retry);
-    (builder, format!("StripeTransport at its defaults, {} attempts", settings::ATTEMPTS))
+/// `StripeTransport` as it is tried here: the defaults, but for twice the rate that is offered, where the default limits
+/// would hold back half of it; and every draw from the seed.
+fn settings(seed: u64) -> Builder {
+    let limit = Limit::per_second(settings::ALLOWED_PER_SECOND);
+    StripeTransport::builder()
+        .retry(RetryConfig::builder().max_attempts(settings::ATTEMPTS).jitter_seed(seed))
+        .breaker(BreakerConfig::builder().jitter_seed(seed))
+        .governor(GovernorConfig::builder().limit(Bucket::Global, limit).limit(Bucket::EachOperation, limit))
+}
+
+impl Circuits {
+    fn of(breaker: &BreakerHandle) -> Self {
+        let state = |traffic| match breaker.state(Partition { host: Host::Api, mode: Mode::Sandbox, traffic })
+        {
+            State::Closed => Circuit::Closed,
+            State::HalfOpen => Circuit::HalfOpen,
+            State::Open => Circuit::Open,
+        };
+        Self { writes: state(Traffic::Write), reads: state(Traffic::Read) }
+    }
 }
 
 fn sending<S, B>(service: S) -> Box<dyn Fn(Call) -> Calling>

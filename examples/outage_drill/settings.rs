@@ -12,6 +12,8 @@ pub(crate) const USAGE: &str = "usage: outage_drill [--seed N] [--health SECONDS
 
 pub(crate) const API_KEY: &str = "sk_test_sim";
 pub(crate) const OFFERED_PER_SECOND: u32 = 200;
+/// What our governor lets through; by its default table it would be 22.
+pub(crate) const ALLOWED_PER_SECOND: NonZeroU32 = NonZeroU32::new(400).expect("not zero");
 /// How many attempts a call has, with tower's retry and with ours.
 pub(crate) const ATTEMPTS: NonZeroU32 = NonZeroU32::new(3).expect("not zero");
 
