@@ -3,7 +3,8 @@
 //! `cargo run --release --example outage_drill [-- --seed N --health SECONDS --phases N --svg PATH]`
 //!
 //! The same calls are offered to the simulator three times, in virtual time: it takes seconds, not minutes, and comes out
-//! the same each time. Prints a table, and draws a chart of what was offered, what was on the wire, and what succeeded.
+//! the same each time. Prints tables, and draws a chart of what was offered, what was on the wire, and what succeeded. The
+//! last line is for machines, and about `StripeTransport` in an outage that comes out of the blue.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 
 mod chart;
@@ -20,6 +21,7 @@ use tower_stripe::BoxError;
 
 use crate::{
     clients::Protection,
+    drill::Run,
     figures::{Figures, Summary},
     script::Script,
     settings::Arguments,
@@ -48,26 +50,28 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), BoxError> {
     println!("{arguments}\n");
+    let through = |script: &Script| -> Result<Vec<Run>, BoxError> {
+        Protection::ALL.into_iter().map(|protection| drill::run(protection, script, arguments.seed)).collect()
+    };
     let script = Script::whole(arguments.health);
-    let mut runs = Vec::new();
-    for protection in Protection::ALL {
-        runs.push(drill::run(protection, &script, arguments.seed)?);
-    }
-    for run in &runs {
+    let whole = through(&script)?;
+    for run in &whole {
         println!("{}: {}", run.name, run.settings);
     }
-    println!("\n{}", table::Table(&runs));
-    chart::draw(&runs, &script, arguments)?;
-    println!("chart: {}", arguments.svg.display());
+    println!("The whole script:\n{}", table::Table(&whole));
+    chart::draw(&whole, &script, arguments)?;
+    println!("chart: {}\n", arguments.svg.display());
 
-    let of_whole = runs.last().map(Figures::of).ok_or("there was no run")?;
+    // What the storm leaves behind flatters: who still sends little has little to hold back.
+    let alone = through(&Script::outage(arguments.health))?;
+    println!("The outage alone, after {:?} of health:\n{}", arguments.health, table::Table(&alone));
+    println!("{}\n", table::LEGEND);
     let summary = match arguments.phases {
-        None => Summary::of(&[of_whole]),
+        None => Summary::of(&alone.last().map(Figures::of).into_iter().collect::<Vec<_>>()),
         Some(phases) => {
             let all = drill::phases(phases, arguments)?;
-            let summary = Summary::of(&all);
-            println!("{} outages, each at another moment: {}", all.len(), table::Spread(&all));
-            summary
+            println!("{} such outages, each at another moment: {}", all.len(), table::Spread(&all));
+            Summary::of(&all)
         }
     };
     println!("{summary}");

@@ -6,8 +6,8 @@ pub(crate) const USAGE: &str = "usage: outage_drill [--seed N] [--health SECONDS
 
   --seed N          what everything random derives from [default: 7]
   --health SECONDS  how long Stripe is well before the storm and before the outage, 5 to 600 [default: 10]
-  --phases N        plays the outage N times more against StripeTransport, each time beginning at another moment, 1 to
-                    1000; the last line then has the median of recovered_s, and the worst of the others
+  --phases N        plays the outage N times more with StripeTransport, each time at another moment, 1 to 1000; the last
+                    line then has the median of recovered_s, and the worst of the others
   --svg PATH        where the chart goes [default: docs/outage-drill.svg]";
 
 pub(crate) const API_KEY: &str = "sk_test_sim";

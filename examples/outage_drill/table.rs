@@ -7,15 +7,15 @@ use crate::{
     figures::{Figures, median},
 };
 
+pub(crate) const LEGEND: &str =
+    "recovered: after the outage, until 99 % of the calls that are offered within a second succeed
+herd: the busiest second on the wire of the ten afterwards, by the mean of what was offered";
+
 pub(crate) struct Table<'a>(pub(crate) &'a [Run]);
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:<8} {:^44} {:^22} {:^19}",
-            "", "while Stripe is down", "afterwards", "the whole drill"
-        )?;
+        writeln!(f, "{:<8} {:^44} {:^22} {:^19}", "", "while Stripe is down", "afterwards", "all in all")?;
         writeln!(
             f,
             "{:<8} {:>8} {:>9} {:>9} {:>10}   {:>12} {:>10} {:>10} {:>10}",
@@ -42,11 +42,7 @@ impl fmt::Display for Table<'_> {
                 run.calls.len(),
             )?;
         }
-        write!(
-            f,
-            "recovered: after the outage, until 99 % of the calls of a second succeed; \
-             herd: the busiest second on the wire by the mean of the offered"
-        )
+        Ok(())
     }
 }
 
