@@ -388,3 +388,30 @@ fn the_circuits_of_a_host_take_a_fixed_size_whatever_has_happened() {
     // Ten buckets of four counts, for two circuits of two modes and the local one.
     assert!(size_of::<Engine>() < 4_096, "{}", size_of::<Engine>());
 }
+
+#[test]
+fn a_call_that_its_own_circuit_refuses_does_not_keep_the_dial_to_itself() {
+    let mut world = World::new();
+    world.calls(Traffic::Write, 10, Outcome::Transport(FailureKind::Tcp));
+    world.wait(seconds(1));
+    world.control(Traffic::Read, Control::ForcedClosed);
+    world.control(Traffic::Read, Control::Automatic);
+    // Reads open by what was under way, while the host could not be dialled.
+    let first = admitted(world.get());
+    world.drop(first);
+    world.engine.pairs[LIVE].read.half_open(&mut Step {
+        rules: &world.rules,
+        now: world.now,
+        draw: 0,
+        changes: &mut world.changes,
+    });
+    let dialling = admitted(world.get());
+    world.engine.settle_local(
+        &mut Step { rules: &world.rules, now: world.now, draw: 0, changes: &mut world.changes },
+        dialling.local,
+        Dial::Neutral,
+        None,
+    );
+    assert!(is_refused(world.get()), "its probe is under way");
+    assert!(admitted(world.write(HARMLESS)).local.is_probe(), "so another may dial");
+}
