@@ -261,7 +261,7 @@ async fn a_caller_that_goes_while_its_answer_comes_is_accounted_for() {
     let client = tower::service_fn(move |_: Request<Body>| {
         let calls = Arc::clone(&within);
         async move {
-            calls.try_lock().expect("nobody holds it").take().expect("the caller waits");
+            drop(calls.try_lock().expect("nobody holds it").take().expect("the caller waits"));
             Response::builder().status(503).body(Body::default()).map_err(BoxError::from)
         }
     });
