@@ -22,6 +22,8 @@ pub(super) enum Shown {
 impl Shown {
     pub(super) const fn by(ended: &Ended) -> Self {
         match ended.outcome {
+            // Stripe answers some paths whatever the key is.
+            _ if ended.synthetic => Self::Nothing,
             Outcome::Success => Self::Accepted,
             _ if !ended.genuine => Self::Nothing,
             Outcome::Unauthorized => Self::Rejected,
@@ -72,6 +74,7 @@ struct Suspect {
 
 #[derive(Clone, Copy, Debug)]
 struct Closed {
+    since: Instant,
     until: Instant,
     /// The probe under way, and when it counts as lost.
     probe: Option<(Lease, Instant)>,
@@ -126,8 +129,13 @@ impl Engine {
         credential: Credential,
         probe: Option<Lease>,
         shown: Shown,
+        sent: Instant,
         now: Instant,
     ) -> Option<Change> {
+        let closed = self.suspects.get(&credential).and_then(|suspect| suspect.closed);
+        if closed.is_some_and(|closed| !closed.holds(probe) && sent < closed.since) {
+            return None; // It says nothing of the present.
+        }
         match shown {
             Shown::Accepted => self
                 .suspects
@@ -164,10 +172,10 @@ impl Engine {
         suspect.since = now;
         match &mut suspect.closed {
             // Those that were under way when it closed say nothing new; a probe does.
-            Some(closed) if closed.holds(probe) => *closed = Closed { until, probe: None },
+            Some(closed) if closed.holds(probe) => *closed = Closed { until, probe: None, ..*closed },
             Some(_) => {}
             None if suspect.rejections >= self.config.rejections.get() => {
-                suspect.closed = Some(Closed { until, probe: None });
+                suspect.closed = Some(Closed { since: now, until, probe: None });
                 return Some(Change::Closed);
             }
             None => {}

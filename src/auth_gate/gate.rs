@@ -4,7 +4,6 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
 };
 
 use http::Request;
@@ -13,7 +12,7 @@ use super::{
     AuthGateConfig, AuthGateHandle,
     engine::{Admission, Change, Engine, Lease, Shown},
 };
-use crate::vocab::{Admit, Ask, Credential, Ended, Gate, Refusal, Replay, gate::Never, sync::Lock};
+use crate::vocab::{Admit, Ask, Credential, Ended, Gate, Host, Refusal, Replay, gate::Never, sync::Lock};
 
 /// Admits no call under an API key that Stripe does not accept. See the [module docs](super). Clones share what they know.
 #[derive(Clone, Debug)]
@@ -73,8 +72,11 @@ impl Gate for AuthGate {
     type Wait = Never<Permit>;
 
     fn admit<B: Replay>(&self, ask: &Ask, _: &Request<B>) -> Admit<Permit, Never<Permit>> {
-        let permit = |probe| Permit { shared: Arc::clone(&self.shared), credential: ask.credential, probe };
-        if !self.shared.enabled || self.shared.none_is_suspect() {
+        // Of OAuth, a 401 is about the client that is named in the body, and not about the key.
+        let counts = self.shared.enabled && ask.host != Host::Connect;
+        let permit =
+            |probe| Permit { shared: Arc::clone(&self.shared), credential: ask.credential, counts, probe };
+        if !counts || self.shared.none_is_suspect() {
             return Admit::Now(permit(None));
         }
         match self.shared.with(|engine| engine.admit(ask.credential, ask.now)) {
@@ -87,7 +89,7 @@ impl Gate for AuthGate {
     }
 
     fn settle(mut permit: Permit, ended: &Ended) {
-        permit.settle(Shown::by(ended), ended.now);
+        permit.settle(Shown::by(ended), ended);
     }
 }
 
@@ -95,17 +97,18 @@ impl Gate for AuthGate {
 pub struct Permit {
     shared: Arc<Shared>,
     credential: Credential,
+    counts: bool,
     probe: Option<Lease>,
 }
 
 impl Permit {
-    fn settle(&mut self, shown: Shown, now: Instant) {
+    fn settle(&mut self, shown: Shown, ended: &Ended) {
         let nothing_new = shown != Shown::Rejected && self.shared.none_is_suspect();
-        if !self.shared.enabled || nothing_new {
+        if !self.counts || nothing_new {
             return;
         }
-        let probe = self.probe.take();
-        match self.shared.with(|engine| engine.settle(self.credential, probe, shown, now)) {
+        let (probe, &Ended { sent, now, .. }) = (self.probe.take(), ended);
+        match self.shared.with(|engine| engine.settle(self.credential, probe, shown, sent, now)) {
             Some(Change::Closed) => {
                 tracing::error!("stripe does not accept an api key; calls under it are refused from now on");
             }

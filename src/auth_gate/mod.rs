@@ -14,6 +14,9 @@
 //! show nothing: they may come before the key was looked at. (Source: the order in which Stripe's limiters,
 //! authentication and API answer, as its guides to rate limits and errors describe it.)
 //!
+//! Answers of `connect.stripe.com` do not count: of OAuth, a 401 is about the client that the body names. Nor does what was
+//! sent before the gate closed, or the stack's own GET.
+//!
 //! # When not
 //! Where one process makes calls under keys of many others, of which few are good: it remembers 256 bad ones.
 //!

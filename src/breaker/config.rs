@@ -251,51 +251,51 @@ impl BreakerBuilder {
 
     pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
         let config = &self.config;
-        positive("window", config.window, problems);
+        positive("breaker.window", config.window, problems);
         if config.min_calls == 0 {
-            problems.push(Setting::new("min_calls", config.min_calls).must_be("at least 1"));
+            problems.push(Setting::new("breaker.min_calls", config.min_calls).must_be("at least 1"));
         }
         if let Some(ratio) = config.failure_ratio {
-            check_ratio("failure_ratio", ratio, problems);
+            check_ratio("breaker.failure_ratio", ratio, problems);
         }
         match (config.consecutive_failures, config.failure_ratio) {
             (Some(0), _) => {
-                problems.push(Setting::new("consecutive_failures", 0).must_be("at least 1, or off"));
+                problems.push(Setting::new("breaker.consecutive_failures", 0).must_be("at least 1, or off"));
             }
             (None, None) => problems.push(
-                Setting::new("consecutive_failures", "off")
-                    .must_be_towards("on, with", Setting::new("failure_ratio", "off")),
+                Setting::new("breaker.consecutive_failures", "off")
+                    .must_be_towards("on, with", Setting::new("breaker.failure_ratio", "off")),
             ),
             _ => {}
         }
         for (limit, ratio, slow) in [
-            ("slow_calls(read).limit", "slow_calls(read).ratio", config.slow_calls[0]),
-            ("slow_calls(write).limit", "slow_calls(write).ratio", config.slow_calls[1]),
+            ("breaker.slow_calls(read).limit", "breaker.slow_calls(read).ratio", config.slow_calls[0]),
+            ("breaker.slow_calls(write).limit", "breaker.slow_calls(write).ratio", config.slow_calls[1]),
         ] {
             if let Some(slow) = slow {
                 positive(limit, slow.limit, problems);
                 check_ratio(ratio, slow.ratio, problems);
             }
         }
-        positive("base_interval", config.base_interval, problems);
+        positive("breaker.base_interval", config.base_interval, problems);
         if config.base_interval > config.max_interval {
             problems.push(
-                Setting::time("base_interval", config.base_interval)
-                    .must_be_towards("at most", Setting::time("max_interval", config.max_interval)),
+                Setting::time("breaker.base_interval", config.base_interval)
+                    .must_be_towards("at most", Setting::time("breaker.max_interval", config.max_interval)),
             );
         }
-        positive("probe_lease", config.probe_lease, problems);
+        positive("breaker.probe_lease", config.probe_lease, problems);
         for (name, time) in [
-            ("max_interval", config.max_interval),
-            ("probe_lease", config.probe_lease),
-            ("ramp", config.ramp),
+            ("breaker.max_interval", config.max_interval),
+            ("breaker.probe_lease", config.probe_lease),
+            ("breaker.ramp", config.ramp),
         ] {
             if time > LONGEST {
                 problems.push(Setting::time(name, time).must_be("at most 3600s"));
             }
         }
         if config.probe_successes == 0 {
-            problems.push(Setting::new("probe_successes", 0).must_be("at least 1"));
+            problems.push(Setting::new("breaker.probe_successes", 0).must_be("at least 1"));
         }
     }
 
@@ -308,12 +308,20 @@ impl BreakerBuilder {
         problems: &mut Vec<Problem>,
     ) {
         let (name, timeout) = attempt_timeout;
-        if self.config.failure_ratio.is_some() && self.config.window < timeout.saturating_mul(2) {
+        let runs = matches!(self.config.control, Control::Automatic | Control::ObserveOnly);
+        if runs && self.config.failure_ratio.is_some() && self.config.window < timeout.saturating_mul(2) {
             problems.push(
-                Setting::time("window", self.config.window)
+                Setting::time("breaker.window", self.config.window)
                     .must_be_towards("at least twice", Setting::time(name, timeout)),
             );
         }
+    }
+
+    /// What is given up by a time limit can never be abandoned later.
+    #[cfg(feature = "transport")]
+    pub(crate) fn at_most_abandoned_after(mut self, time: Duration) -> Self {
+        self.config.abandoned_after = self.config.abandoned_after.min(time);
+        self
     }
 
     #[cfg(feature = "transport")]

@@ -141,7 +141,7 @@ impl Engine {
             Dial::Neutral => Verdict::Neutral,
         };
         if ticket.is_probe() {
-            self.local.probed(step, ticket, verdict);
+            self.local.probed(step, ticket, verdict, true);
             return;
         }
         if dial == Dial::Failed {

@@ -204,8 +204,12 @@ impl Gate for BreakerGate {
         permit.sent = Some(ended.sent);
         let on_wire = ended.now.saturating_duration_since(ended.sent);
         let rules = &permit.shared.rules;
-        let verdict = verdict(ended.outcome, ended.genuine, Some(on_wire), rules.abandoned_after);
-        let finding = Finding { verdict, genuine: ended.genuine, on_wire };
+        // What provably never left says nothing of Stripe, whatever kept it back.
+        let verdict = match verdict(ended.outcome, ended.genuine, Some(on_wire), rules.abandoned_after) {
+            Verdict::Failure if ended.not_sent => Verdict::Neutral,
+            verdict => verdict,
+        };
+        let finding = Finding { verdict, genuine: ended.genuine, answered: true, on_wire };
         permit.end(finding, dial(ended.outcome), ended.now);
     }
 }
@@ -259,7 +263,7 @@ impl Drop for Permit {
             _ => Verdict::Neutral,
         };
         let on_wire = on_wire.unwrap_or(Duration::ZERO);
-        self.end(Finding { verdict, genuine: false, on_wire }, Dial::Neutral, now);
+        self.end(Finding { verdict, genuine: false, answered: false, on_wire }, Dial::Neutral, now);
     }
 }
 

@@ -27,6 +27,9 @@ impl GovernorConfig {
     /// The settings in force at first, by name; a handle may change limits since.
     #[must_use]
     pub fn settings(&self) -> Vec<Setting> {
+        if !self.enabled {
+            return vec![Setting::new("enabled", false)];
+        }
         let priority = self.default_priority.map_or("that of the operation", Priority::as_str);
         let mut settings = vec![
             Setting::new("enabled", self.enabled),

@@ -34,6 +34,9 @@ impl GovernorHandle {
     /// [`ConfigError`] if the limit could not have been set from the start. Nothing changes then.
     pub fn set_limit(&self, mode: Mode, bucket: Bucket, limit: Limit) -> Result<(), ConfigError> {
         self.core.replace(self.core.tick(time::now()), |limits| {
+            if bucket == Bucket::Global && limit.sets_in_flight() {
+                limits.max_in_flight = None; // It is what is replaced.
+            }
             limits.replace(mode, bucket, limit);
             let mut problems = Vec::new();
             limits.check(&mut problems);

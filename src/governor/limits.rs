@@ -68,29 +68,29 @@ pub(super) const RULES: usize = 9;
 
 /// Everything in force by default: 90 % of these. Where two columns of numbers stand, the second is the sandbox's.
 static TABLE: [Row; RULES + 1] = [
-    // "100 requests per second in live mode, 25 in a sandbox" (Stripe's guide to rate limits). The burst is ours.
+    // 100 requests per second in live mode, 25 in a sandbox (Stripe's guide to rate limits). The burst is ours.
     row(Bucket::Global, rate(100), rate(25), 10),
-    // "Search: 20 read requests per second" (Stripe's guide to rate limits), over all searches.
+    // Search: 20 read requests per second (Stripe's guide to rate limits), over all searches.
     row(Bucket::Search, rate(20), rate(20), 3),
-    // "Files: 20 read and 20 write requests per second" (Stripe's guide to rate limits).
+    // Files: 20 read and 20 write requests per second (Stripe's guide to rate limits).
     row(Bucket::FilesRead, rate(20), rate(20), 3),
     row(Bucket::FilesWrite, rate(20), rate(20), 3),
-    // "15 requests per second and 30 concurrent requests per business" (Stripe's guide to rate limits).
+    // 15 requests per second and 30 concurrent requests per business (Stripe's guide to rate limits).
     row(
         Bucket::PayoutsCreate,
         Published { per_second: Some(15), in_flight: Some(30) },
         Published { per_second: Some(15), in_flight: Some(30) },
         3,
     ),
-    // "30 account creations per second in live mode, 5 in a sandbox" (Stripe's guide to rate limits).
+    // 30 account creations per second in live mode, 5 in a sandbox (Stripe's guide to rate limits).
     row(Bucket::AccountsCreate, rate(30), rate(5), 3),
-    // "1,000 calls per second in live mode"; in a sandbox they count as any other call (Stripe's guide to usage-based billing).
+    // 1,000 calls per second in live mode; in a sandbox they count as any other call (Stripe's guide to usage-based billing).
     apart(Bucket::MeterEvents, rate(1_000)),
-    // "1,000 events per second in live mode" (Stripe's API v2 reference).
+    // 1,000 events per second in live mode (Stripe's API v2 reference).
     apart(Bucket::MeterEventsV2, rate(1_000)),
-    // "10,000 requests per second in live mode" (Stripe's API v2 reference).
+    // 10,000 requests per second in live mode (Stripe's API v2 reference).
     apart(Bucket::MeterEventStream, rate(10_000)),
-    // "25 requests per second for each operation, unless said otherwise" (Stripe's guide to rate limits).
+    // 25 requests per second for each operation, unless said otherwise (Stripe's guide to rate limits).
     row(Bucket::EachOperation, rate(25), rate(25), 3),
 ];
 
@@ -105,11 +105,16 @@ impl fmt::Display for Allowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.pace {
             Some(pace) => {
-                // To a thousandth: intervals are rounded to nanoseconds.
-                let rate = (SECOND as f64 / pace.interval as f64 * 1_000.0).round() / 1_000.0;
+                // Intervals are rounded to nanoseconds, which shows in high rates.
+                let rate = SECOND as f64 / pace.interval as f64;
+                let rate = if rate < 1_000.0 {
+                    (rate * 100.0).round() / 100.0
+                } else {
+                    (rate / 10.0).round() * 10.0
+                };
                 write!(f, "{rate}/s, burst {}", pace.burst)?;
             }
-            None => f.write_str("any rate")?,
+            None => f.write_str("no rate of its own")?,
         }
         match self.in_flight {
             Some(in_flight) => write!(f, ", {in_flight} in flight"),
@@ -200,6 +205,10 @@ impl Limit {
     pub const fn burst(mut self, calls: u32) -> Self {
         self.burst = Some(calls);
         self
+    }
+
+    pub(super) const fn sets_in_flight(&self) -> bool {
+        self.in_flight.is_some()
     }
 
     /// So many calls in flight. Default: as without this limit.
@@ -293,7 +302,8 @@ impl Limits {
         };
         let pace = rate.map(|rate| {
             let usual = row.burst.div_ceil(self.replicas.get()).max(2);
-            let burst = given.and_then(|limit| limit.burst).unwrap_or(usual.max(rate.div_ceil(200)));
+            let ticks = rate.div_ceil(200).div_ceil(self.replicas.get());
+            let burst = given.and_then(|limit| limit.burst).unwrap_or(usual.max(ticks));
             Pace {
                 interval: self.interval(rate, share),
                 burst: NonZeroU32::new(burst.min(MAX_BURST)).unwrap_or(NonZeroU32::MIN),

@@ -171,7 +171,9 @@ impl Engine {
         if !fits(call, now, wait) {
             return stop;
         }
-        Decision::Again { wait, purpose: attempt.purpose, costs: false }
+        // What a retry that was not made had cost went back, and is taken again for the one that is.
+        let costs = matches!(attempt.purpose, Purpose::Retry | Purpose::Poll);
+        Decision::Again { wait, purpose: attempt.purpose, costs }
     }
 }
 

@@ -119,7 +119,7 @@ impl Builder {
     /// # Errors
     /// [`ConfigError`] with every problem at once.
     pub fn build(self) -> Result<TransportLayer, ConfigError> {
-        let Self { mut idempotency, mut retry, auth_gate, breaker, governor, timeout, classify, hosts } =
+        let Self { mut idempotency, mut retry, auth_gate, mut breaker, governor, timeout, classify, hosts } =
             self;
         let mut problems = Vec::new();
         idempotency.check(&mut problems);
@@ -158,6 +158,7 @@ impl Builder {
         }
         if let Some(attempt) = timeout.attempt {
             retry = retry.at_most_min_attempt(attempt);
+            breaker = breaker.at_most_abandoned_after(attempt / 2);
         }
         if let Some(deadline) = retry.deadline_set() {
             idempotency = idempotency.guard_deadline(deadline);

@@ -151,12 +151,29 @@ impl Attempt {
         }
     }
 
-    /// A gate holds it back. What another gate has let go may be on its way by now, and stays presumed to be.
+    /// A gate holds it back, the only request there is of it.
     pub(super) const fn held(&mut self) {
-        if matches!(self.admission, Admission::Unasked) && self.is_unheard() {
+        if self.is_unheard() {
             self.admission = Admission::Held;
             self.certainty = Certainty::NotSent;
         }
+    }
+
+    /// Whether a gate holds it back.
+    pub(super) const fn is_held(&self) -> bool {
+        matches!(self.admission, Admission::Held) && self.is_unheard()
+    }
+
+    /// There was more than one request of it. Whatever this answer, failure or refusal proves, it proves of one of them.
+    pub(super) const fn tainted(&mut self) {
+        if matches!(self.certainty, Certainty::Executed) {
+            return;
+        }
+        if !self.on_the_wire() {
+            self.outcome = Outcome::Transport(FailureKind::Other);
+            self.admission = Admission::Admitted;
+        }
+        self.certainty = Certainty::Unknown;
     }
 
     /// It was let go: it begins now.

@@ -91,8 +91,8 @@ pub(super) enum Ended {
 impl Standing {
     /// Takes one more attempt into account.
     pub fn observe(&mut self, kind: CallKind, attempt: &Attempt) {
-        if matches!(attempt.outcome, Outcome::Refused) {
-            return; // Our own refusal says nothing about what Stripe did before.
+        if !attempt.on_the_wire() {
+            return; // Our own refusal, or a wait given up, says nothing about what Stripe did before.
         }
         let v1_key = kind.keyed && kind.api == ApiVersion::V1;
         self.ended = Ended::Other;

@@ -93,12 +93,22 @@ fn every_refusal_says_that_nothing_was_sent_and_what_to_do_about_it() {
         (Refusal::PlainHttp { host: "proxy".into() }, "plain http to \"proxy\""),
         (Refusal::NoRandomness, "no randomness"),
         (Refusal::ReportReused, "give each call its own"),
+        (Refusal::CallEnded, "has ended without it"),
+        (Refusal::CircuitOpen { retry_in: Some(age) }, "the circuit is open for another"),
+        (Refusal::CircuitOpen { retry_in: None }, "held open"),
+        (Refusal::AuthBlocked { retry_in: age }, "does not accept this api key"),
+        (Refusal::Saturated { retry_in: age }, "too many calls are waiting"),
+        (Refusal::WaitTooLong { wait: age }, "after its deadline"),
+        (Refusal::ObjectCooling { retry_in: age }, "limit for this object is used up"),
         (Refusal::ShuttingDown, "shutting down"),
     ];
     for (refusal, part) in refusals {
         let text = refusal.to_string();
         assert!(text.starts_with("refused before sending: ") && text.contains(part), "{text}");
-        assert!(!refusal.as_str().is_empty() && refusal.retry_in().is_none());
+        // Only of what passes by itself is it known when.
+        let hinted = text.contains(" in 90000.0s") || text.contains("another 90000.0s");
+        assert_eq!(refusal.retry_in(), hinted.then_some(age), "{text}");
+        assert!(!refusal.as_str().is_empty());
         let error: Error = Refused::from(refusal.clone()).into();
         assert_eq!(error.refusal(), Some(&refusal));
         assert_eq!(error.to_string(), format!("{text}; nothing was sent"));

@@ -70,6 +70,8 @@ pub enum Refusal {
     /// No more calls that may move money are taken: the process is shutting down. A call that was under way when it was
     /// cut off ends with this, too, and its report says what it may have done.
     ShuttingDown,
+    /// The call that the request belongs to has ended without it, and was said not to have been sent.
+    CallEnded,
     /// The request brought a [`ReportHandle`] that belongs to another call. If that was the same order, as when something
     /// outside of the stack retries, it may have been executed: look it up.
     ReportReused,
@@ -87,6 +89,7 @@ impl Refusal {
             Self::HostNotAllowed { .. } => "host_not_allowed",
             Self::PlainHttp { .. } => "plain_http",
             Self::NoRandomness => "no_randomness",
+            Self::CallEnded => "call_ended",
             Self::ReportReused => "report_reused",
             Self::ExplicitKeyRequired => "explicit_key_required",
             Self::KeyBirthUnknown => "key_birth_unknown",
@@ -157,6 +160,9 @@ impl fmt::Display for Refusal {
             Self::NoRandomness => f.write_str(
                 "refused before sending: the operating system gave no randomness for an idempotency key",
             ),
+            Self::CallEnded => {
+                f.write_str("refused before sending: the call that it belongs to has ended without it")
+            }
             Self::ReportReused => f.write_str(
                 "refused before sending: the report handle of the request belongs to another call; \
                  give each call its own",

@@ -19,7 +19,7 @@ fn engine() -> Engine {
 
 fn reject(engine: &mut Engine, key: Credential, times: u32, now: Instant) {
     for _ in 0..times {
-        let _ = engine.settle(key, None, Shown::Rejected, now);
+        let _ = engine.settle(key, None, Shown::Rejected, now, now);
     }
 }
 
@@ -28,7 +28,7 @@ fn three_rejections_in_a_row_close_it_for_that_key_alone() {
     let (mut engine, now) = (engine(), time::now());
     reject(&mut engine, key("a"), 2, now);
     assert_eq!(engine.admit(key("a"), now), Admission::Free);
-    assert_eq!(engine.settle(key("a"), None, Shown::Rejected, now), Some(Change::Closed));
+    assert_eq!(engine.settle(key("a"), None, Shown::Rejected, now, now), Some(Change::Closed));
     assert_eq!(engine.admit(key("a"), now), Admission::Blocked { until: now + INTERVAL });
     assert_eq!(engine.admit(key("b"), now), Admission::Free);
     assert_eq!(engine.blocked(), 1);
@@ -39,7 +39,7 @@ fn an_answer_in_between_starts_the_count_anew() {
     let (mut engine, now) = (engine(), time::now());
     for _ in 0..10 {
         reject(&mut engine, key("a"), 2, now);
-        assert_eq!(engine.settle(key("a"), None, Shown::Accepted, now), None);
+        assert_eq!(engine.settle(key("a"), None, Shown::Accepted, now, now), None);
     }
     assert_eq!((engine.blocked(), engine.suspects()), (0, 0));
 }
@@ -53,11 +53,11 @@ fn one_call_per_interval_tries_the_key_again() {
         now += INTERVAL;
         let Admission::Probe(lease) = engine.admit(key("a"), now) else { panic!("its time has come") };
         assert!(matches!(engine.admit(key("a"), now), Admission::Blocked { .. }), "one at a time");
-        assert_eq!(engine.settle(key("a"), Some(lease), Shown::Rejected, now), None);
+        assert_eq!(engine.settle(key("a"), Some(lease), Shown::Rejected, now, now), None);
     }
     now += INTERVAL;
     let Admission::Probe(lease) = engine.admit(key("a"), now) else { panic!("its time has come") };
-    assert_eq!(engine.settle(key("a"), Some(lease), Shown::Accepted, now), Some(Change::Opened));
+    assert_eq!(engine.settle(key("a"), Some(lease), Shown::Accepted, now, now), Some(Change::Opened));
     assert_eq!(engine.admit(key("a"), now), Admission::Free);
 }
 
@@ -76,8 +76,11 @@ fn a_probe_that_shows_nothing_or_is_lost_makes_room_for_the_next() {
     let Admission::Probe(third) = engine.admit(key("a"), later + INTERVAL) else { panic!("it is lost") };
     assert_ne!(second, third);
     // Its verdict comes too late to count.
-    engine.settle(key("a"), Some(second), Shown::Rejected, later + INTERVAL);
-    assert_eq!(engine.settle(key("a"), Some(third), Shown::Accepted, later + INTERVAL), Some(Change::Opened));
+    engine.settle(key("a"), Some(second), Shown::Rejected, later + INTERVAL, later + INTERVAL);
+    assert_eq!(
+        engine.settle(key("a"), Some(third), Shown::Accepted, later + INTERVAL, later + INTERVAL),
+        Some(Change::Opened)
+    );
 }
 
 #[test]
@@ -131,7 +134,7 @@ proptest! {
                 0 => reject(&mut engine, key("a"), 1, now),
                 1 => if let Admission::Probe(lease) = engine.admit(key("a"), now) { held = Some(lease) },
                 2 => engine.release(key("a"), held.take()),
-                _ => { let _ = engine.settle(key("a"), held.take(), Shown::Rejected, now); }
+                _ => { let _ = engine.settle(key("a"), held.take(), Shown::Rejected, now, now); }
             }
         }
         now += INTERVAL * 2;
@@ -139,7 +142,7 @@ proptest! {
             Admission::Free => {}
             Admission::Probe(lease) => {
                 prop_assert!(!matches!(engine.admit(key("a"), now), Admission::Probe(_)));
-                prop_assert_eq!(engine.settle(key("a"), Some(lease), Shown::Accepted, now), Some(Change::Opened));
+                prop_assert_eq!(engine.settle(key("a"), Some(lease), Shown::Accepted, now, now), Some(Change::Opened));
                 prop_assert_eq!(engine.admit(key("a"), now), Admission::Free);
             }
             Admission::Blocked { .. } => prop_assert!(false, "stuck"),

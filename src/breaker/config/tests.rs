@@ -14,43 +14,49 @@ fn each_problem_names_its_settings_and_values() {
     let slow = |traffic, limit, ratio| new().slow_calls(traffic, limit, Ratio::permille(ratio));
     for (builder, expected) in [
         (new(), ""),
-        (new().window(Duration::ZERO), "window = 0ns must be more than zero"),
-        (new().min_calls(0), "min_calls = 0 must be at least 1"),
+        (new().window(Duration::ZERO), "breaker.window = 0ns must be more than zero"),
+        (new().min_calls(0), "breaker.min_calls = 0 must be at least 1"),
         (new().min_calls(1), ""),
         (
             new().failure_ratio(Ratio::percent(0)),
-            "failure_ratio = 0 % must be more than 0 %, and at most 100 %",
+            "breaker.failure_ratio = 0 % must be more than 0 %, and at most 100 %",
         ),
         (new().failure_ratio(Ratio::percent(100)), ""),
         (
             new().failure_ratio(Ratio::permille(1_001)),
-            "failure_ratio = 100.1 % must be more than 0 %, and at most 100 %",
+            "breaker.failure_ratio = 100.1 % must be more than 0 %, and at most 100 %",
         ),
-        (new().consecutive_failures(0), "consecutive_failures = 0 must be at least 1, or off"),
+        (new().consecutive_failures(0), "breaker.consecutive_failures = 0 must be at least 1, or off"),
         (new().consecutive_failures(None), ""),
         (new().failure_ratio(None), ""),
         (
             new().failure_ratio(None).consecutive_failures(None),
-            "consecutive_failures = off must be on, with failure_ratio = off",
+            "breaker.consecutive_failures = off must be on, with breaker.failure_ratio = off",
         ),
-        (slow(Traffic::Read, Duration::ZERO, 500), "slow_calls(read).limit = 0ns must be more than zero"),
+        (
+            slow(Traffic::Read, Duration::ZERO, 500),
+            "breaker.slow_calls(read).limit = 0ns must be more than zero",
+        ),
         (
             slow(Traffic::Write, seconds(1), 0),
-            "slow_calls(write).ratio = 0 % must be more than 0 %, and at most 100 %",
+            "breaker.slow_calls(write).ratio = 0 % must be more than 0 %, and at most 100 %",
         ),
         (slow(Traffic::Write, seconds(1), 1_000), ""),
-        (new().base_interval(Duration::ZERO), "base_interval = 0ns must be more than zero"),
-        (new().base_interval(seconds(6)), "base_interval = 6s must be at most max_interval = 5s"),
+        (new().base_interval(Duration::ZERO), "breaker.base_interval = 0ns must be more than zero"),
+        (
+            new().base_interval(seconds(6)),
+            "breaker.base_interval = 6s must be at most breaker.max_interval = 5s",
+        ),
         (new().base_interval(seconds(5)), ""),
-        (new().max_interval(seconds(3_601)), "max_interval = 3601s must be at most 3600s"),
-        (new().probe_lease(Duration::ZERO), "probe_lease = 0ns must be more than zero"),
+        (new().max_interval(seconds(3_601)), "breaker.max_interval = 3601s must be at most 3600s"),
+        (new().probe_lease(Duration::ZERO), "breaker.probe_lease = 0ns must be more than zero"),
         (
             new().probe_lease(Duration::MAX),
-            "probe_lease = 18446744073709551615.999999999s must be at most 3600s",
+            "breaker.probe_lease = 18446744073709551615.999999999s must be at most 3600s",
         ),
-        (new().probe_successes(0), "probe_successes = 0 must be at least 1"),
+        (new().probe_successes(0), "breaker.probe_successes = 0 must be at least 1"),
         (new().ramp(Duration::ZERO), ""),
-        (new().ramp(seconds(3_601)), "ramp = 3601s must be at most 3600s"),
+        (new().ramp(seconds(3_601)), "breaker.ramp = 3601s must be at most 3600s"),
     ] {
         assert_eq!(problems(builder.clone()), expected, "{builder:?}");
     }
@@ -66,9 +72,9 @@ fn all_problems_are_told_at_once() {
         .probe_successes(0);
     assert_eq!(
         problems(builder),
-        "window = 0ns must be more than zero; min_calls = 0 must be at least 1; \
-         failure_ratio = 101 % must be more than 0 %, and at most 100 %; \
-         consecutive_failures = 0 must be at least 1, or off; probe_successes = 0 must be at least 1"
+        "breaker.window = 0ns must be more than zero; breaker.min_calls = 0 must be at least 1; \
+         breaker.failure_ratio = 101 % must be more than 0 %, and at most 100 %; \
+         breaker.consecutive_failures = 0 must be at least 1, or off; breaker.probe_successes = 0 must be at least 1"
     );
 }
 
@@ -84,7 +90,7 @@ fn a_window_holds_two_attempts_if_ratios_are_of_interest() {
     assert_eq!(check(new(), seconds(30)), None);
     assert_eq!(
         check(new(), seconds(31)).as_deref(),
-        Some("window = 60s must be at least twice timeout.attempt = 31s")
+        Some("breaker.window = 60s must be at least twice timeout.attempt = 31s")
     );
     assert_eq!(check(new().failure_ratio(None), seconds(31)), None);
     assert_eq!(new().window(seconds(9)).unchecked().window, seconds(9));

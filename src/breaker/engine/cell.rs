@@ -51,6 +51,8 @@ pub(super) enum Phase {
         lease: Option<Lease>,
         /// Since when no probe of this tier, or of one before it, has succeeded.
         idle: [Instant; 3],
+        /// When the next probe may be sent, the last one having said nothing.
+        rests: Instant,
     },
 }
 
@@ -66,7 +68,12 @@ pub(super) struct Cell {
     level: u32,
     pub(super) opened: Instant,
     pub(super) used: bool,
+    /// How long a probe took that succeeded after its lease had ended.
+    late: Duration,
 }
+
+/// However long probes take: so long at most is one waited for.
+const LONGEST_LEASE: Duration = Duration::from_secs(120);
 
 impl Cell {
     pub(super) fn new(which: Which, rules: &BreakerConfig, now: Instant) -> Self {
@@ -80,6 +87,7 @@ impl Cell {
             level: 0,
             opened: now,
             used: false,
+            late: Duration::ZERO,
         }
     }
 
@@ -146,7 +154,8 @@ impl Cell {
 
     /// One probe at a time, money last.
     pub(super) fn probe(&mut self, step: &Step<'_>, tier: Tier) -> Result<Ticket, Duration> {
-        let Phase::HalfOpen { lease, idle, .. } = &mut self.phase else {
+        let until = self.lease_ends(step);
+        let Phase::HalfOpen { lease, idle, rests, .. } = &mut self.phase else {
             return Err(step.rules.money_grace);
         };
         if let Some(lease) = lease {
@@ -155,6 +164,7 @@ impl Cell {
             return Err(rest.min(step.rules.money_grace.max(Duration::from_millis(1))));
         }
         let wait = match tier {
+            _ if step.now < *rests => *rests - step.now,
             Tier::Harmless => Duration::ZERO,
             Tier::Money => rest(step, idle[Tier::Harmless as usize], step.rules.money_grace),
             Tier::Last => {
@@ -165,17 +175,29 @@ impl Cell {
             return Err(wait);
         }
         self.leases += 1;
-        *lease = Some(Lease { id: self.leases, until: step.now + step.rules.probe_lease, tier });
+        *lease = Some(Lease { id: self.leases, until, tier });
         Ok(self.ticket(Role::Probe(self.leases)))
     }
 
     /// Leases the one GET that asks on behalf of an open write circuit.
     pub(super) fn reach(&mut self, step: &Step<'_>) -> Option<Ticket> {
+        let until = self.lease_ends(step);
         let Phase::Open { lease: lease @ None, .. } = &mut self.phase else { return None };
         self.leases += 1;
-        *lease =
-            Some(Lease { id: self.leases, until: step.now + step.rules.probe_lease, tier: Tier::Harmless });
+        *lease = Some(Lease { id: self.leases, until, tier: Tier::Harmless });
         Some(self.ticket(Role::Reach(self.leases)))
+    }
+
+    /// Twice as long as a probe took that came too late: otherwise what always takes longer would never close.
+    fn lease_ends(&self, step: &Step<'_>) -> Instant {
+        step.now + step.rules.probe_lease.max(self.late.saturating_mul(2).min(LONGEST_LEASE))
+    }
+
+    /// A success came too late to count.
+    pub(super) fn came_late(&mut self, ticket: Ticket, on_wire: Duration) {
+        if ticket.is_probe() {
+            self.late = on_wire;
+        }
     }
 
     /// Whether a probe's time is over: then it has failed, at the moment when it was.
@@ -215,13 +237,19 @@ impl Cell {
         }
     }
 
-    /// The probe of a half-open circuit has ended in time.
-    pub(super) fn probed(&mut self, step: &mut Step<'_>, ticket: Ticket, verdict: Verdict) {
+    /// The probe of a half-open circuit has ended in time. `answered`: by somebody, and its caller did not just go away.
+    pub(super) fn probed(&mut self, step: &mut Step<'_>, ticket: Ticket, verdict: Verdict, answered: bool) {
         let Phase::HalfOpen { lease: Some(lease), .. } = self.phase else { return };
         if !self.release(ticket) {
             return;
         }
         match verdict {
+            // As the 429 of a limiter, which more probes in quick succession would only meet again.
+            Verdict::Neutral if answered && self.which != Which::Local => {
+                if let Phase::HalfOpen { rests, .. } = &mut self.phase {
+                    *rests = step.now + step.rules.base_interval;
+                }
+            }
             Verdict::Neutral => {}
             Verdict::Failure => self.open(step, Why::ProbeFailed, step.now),
             Verdict::Success => {
@@ -283,7 +311,7 @@ impl Cell {
     }
 
     pub(super) fn half_open(&mut self, step: &mut Step<'_>) {
-        let phase = Phase::HalfOpen { successes: 0, lease: None, idle: [step.now; 3] };
+        let phase = Phase::HalfOpen { successes: 0, lease: None, idle: [step.now; 3], rests: step.now };
         self.shift(step, phase, Why::IntervalOver, step.now);
     }
 

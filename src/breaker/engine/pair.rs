@@ -40,6 +40,8 @@ pub(in super::super) struct Finding {
     pub(in super::super) verdict: Verdict,
     /// Whether Stripe itself has answered.
     pub(in super::super) genuine: bool,
+    /// Whether it came to an end, and its caller did not just go away.
+    pub(in super::super) answered: bool,
     pub(in super::super) on_wire: Duration,
 }
 
@@ -126,7 +128,8 @@ impl Pair {
             // Halfway between two GETs, so that an end of the outage is noticed the sooner.
             return match self.read.phase {
                 Phase::Open { until, .. } => {
-                    let rest = rest(step, self.read.opened, until.saturating_duration_since(self.read.opened) / 2);
+                    let rest =
+                        rest(step, self.read.opened, until.saturating_duration_since(self.read.opened) / 2);
                     if rest.is_zero() { Reach::Go } else { Reach::Wait(rest) }
                 }
                 Phase::Closed { .. } | Phase::HalfOpen { .. } => Reach::Go,
@@ -164,6 +167,9 @@ impl Pair {
     pub(super) fn settle(&mut self, step: &mut Step<'_>, traffic: Traffic, ticket: Ticket, finding: Finding) {
         let cell = self.cell(traffic);
         if !cell.knows(ticket) || cell.control == Control::Disabled {
+            if finding.verdict == Verdict::Success {
+                self.cell_mut(traffic).came_late(ticket, finding.on_wire);
+            }
             return;
         }
         match (ticket.role, traffic) {
@@ -178,16 +184,16 @@ impl Pair {
             (Role::Probe(_), Traffic::Read) => {
                 self.expire_read(step);
                 if self.read.knows(ticket) {
-                    if !self.note(step, finding) {
+                    if !self.note(step, finding) && finding.answered {
                         self.round_without_evidence();
                     }
-                    self.read.probed(step, ticket, finding.verdict);
+                    self.read.probed(step, ticket, finding.verdict, finding.answered);
                 }
             }
             (Role::Probe(_), Traffic::Write) => {
                 self.expire_write(step);
                 let probing = self.write.knows(ticket);
-                self.write.probed(step, ticket, finding.verdict);
+                self.write.probed(step, ticket, finding.verdict, finding.answered);
                 // What a write has found out, reads need not wait to find out for themselves.
                 if let Phase::Open { until, .. } = &mut self.read.phase
                     && probing
@@ -213,9 +219,12 @@ impl Pair {
         if finding.verdict == Verdict::Failure {
             self.unproven += 1;
             self.write.open(step, Why::ProbeFailed, step.now);
-        } else if !self.note(step, finding) {
-            // No failure, but no evidence either. That too must end some time.
+        } else if !self.note(step, finding) && finding.answered {
+            // No failure, but no evidence either. That too must end some time, though not in an instant.
             self.unproven += 1;
+            if let Phase::Open { until, .. } = &mut self.write.phase {
+                *until = step.now + step.rules.base_interval;
+            }
         }
     }
 

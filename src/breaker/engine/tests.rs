@@ -71,7 +71,7 @@ impl World {
     fn end_sent(&mut self, pass: Pass, outcome: Outcome, genuine: bool, sent: Instant) {
         let on_wire = self.now - sent;
         let verdict = verdict(outcome, genuine, Some(on_wire), self.rules.abandoned_after);
-        let finding = Finding { verdict, genuine, on_wire };
+        let finding = Finding { verdict, genuine, answered: true, on_wire };
         self.step(|engine, step| engine.settle(step, pass, finding, dial(outcome), Some(sent)));
     }
 
@@ -81,7 +81,8 @@ impl World {
 
     /// Drops an attempt that was not sent.
     fn drop(&mut self, pass: Pass) {
-        let finding = Finding { verdict: Verdict::Neutral, genuine: false, on_wire: Duration::ZERO };
+        let finding =
+            Finding { verdict: Verdict::Neutral, genuine: false, answered: false, on_wire: Duration::ZERO };
         self.step(|engine, step| engine.settle(step, pass, finding, Dial::Neutral, None));
     }
 

@@ -43,6 +43,8 @@ pub(super) struct Window {
     sum: Counts,
     /// When the first failure of the run ended.
     run_began: Instant,
+    /// How many successes have come back since, all of them sent before.
+    stragglers: u64,
     /// How long a success takes: the mean of the recent ones, in nanoseconds.
     usual: u64,
 }
@@ -63,6 +65,7 @@ impl Window {
             buckets: [Counts::default(); BUCKETS],
             sum: Counts::default(),
             run_began: now,
+            stragglers: 0,
             usual: 0,
         }
     }
@@ -83,22 +86,24 @@ impl Window {
             self.buckets.iter_mut().for_each(|bucket| bucket.run = 0);
             self.sum.run = 0;
         }
+        self.stragglers += 1;
         self.add(Counts { calls: 1, failures: 0, slow: u64::from(slow), run: 0 })
     }
 
     pub(super) fn failure(&mut self, now: Instant) -> Counts {
         self.slide(now);
         if self.sum.run == 0 {
-            self.run_began = now;
+            (self.run_began, self.stragglers) = (now, 0);
         }
         self.add(Counts { calls: 1, failures: 1, slow: 1, run: 1 })
     }
 
-    /// Whether a run of failures has lasted for as long as a success takes: any that was sent since it began would have
-    /// ended it. Failures are often faster than successes, and a few that come at once, while many a success is still under
-    /// way, are no outage.
+    /// Whether a run of failures says something. Failures are often faster than successes, and a few that come back while
+    /// many a success is still under way are no outage: so a run must have lasted for as long as a success takes, since any
+    /// that was sent after it had begun would have ended it; and what still came back meanwhile must not be much more.
     pub(super) fn run_is_ripe(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.run_began) >= Duration::from_nanos(self.usual).min(RIPE)
+        let lasted = now.saturating_duration_since(self.run_began);
+        lasted >= Duration::from_nanos(self.usual).min(RIPE) && self.stragglers <= self.sum.run * 3
     }
 
     fn add(&mut self, one: Counts) -> Counts {

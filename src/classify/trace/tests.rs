@@ -88,7 +88,7 @@ async fn what_stripe_decided_is_no_failure_and_what_it_left_open_is_one() {
         (409, code("idempotency_key_in_use"), Some(Outcome::KeyInUse), None),
         (408, String::new(), Some(Outcome::Interrupted), Some(Outcome::Interrupted)),
         (424, String::new(), Some(Outcome::Interrupted), Some(Outcome::Interrupted)),
-        (429, code("rate_limit"), Some(LIMITED), Some(LIMITED)),
+        (429, code("rate_limit"), Some(Outcome::RateLimited(RateLimitReason::Other)), Some(LIMITED)),
         (429, code("lock_timeout"), Some(Outcome::LockTimeout), Some(LIMITED)),
         (302, String::new(), Some(Outcome::Redirect), Some(Outcome::Redirect)),
         (500, String::new(), Some(Outcome::ServerError), Some(Outcome::ServerError)),

@@ -22,8 +22,8 @@ fn settings_of_two_layers_that_contradict_each_other_are_named_with_their_values
         (Builder::default().attempt_timeout(seconds(20)).deadline(seconds(45)), ""),
         (retry_until(seconds(45)).deadline(seconds(45)), ""),
         (
-            Builder::default().attempt_timeout(seconds(50)).deadline(seconds(45)),
-            "attempt_timeout = 50s must be at most deadline = 45s",
+            Builder::default().attempt_timeout(seconds(30)).deadline(seconds(25)),
+            "attempt_timeout = 30s must be at most deadline = 25s",
         ),
         (
             retry_until(seconds(20)).deadline(seconds(45)),
@@ -35,7 +35,8 @@ fn settings_of_two_layers_that_contradict_each_other_are_named_with_their_values
         ),
         (
             Builder::default().attempt_timeout(seconds(100)),
-            "attempt_timeout = 100s must be at most deadline = 75s (the default)",
+            "attempt_timeout = 100s must be at most deadline = 75s (the default); breaker.window = 60s must be at least \
+             twice attempt_timeout = 100s",
         ),
         (
             Builder::default().retry(RetryConfig::builder().min_attempt(seconds(80))),
@@ -85,6 +86,6 @@ fn every_problem_of_every_layer_is_told_at_once() {
          max_bytes = 2000000 must be at most 1048576; \
          allow_host = \"http://proxy\" must be a host name, an IPv4 address, or an IPv6 address in brackets, and nothing else; \
          retry.deadline = 10s must be equal to deadline = 7200s; \
-         attempt_timeout = 8000s must be at most deadline = 7200s"
+         attempt_timeout = 8000s must be at most deadline = 7200s; breaker.window = 60s must be at least twice attempt_timeout = 8000s"
     );
 }

@@ -13,7 +13,9 @@ use tower::Service;
 
 use super::{Admit, Ask, Ended, Gate, PROBE_PATH, PROBE_TIMEOUT};
 use crate::vocab::{
-    FailureKind, Outcome, Purpose, Recorder, Refusal, Refused, Replay, TransportError, report::Entered, time,
+    Certainty, FailureKind, Outcome, Purpose, Recorder, Refusal, Refused, Replay, TransportError,
+    report::{Entered, Held},
+    time,
 };
 
 /// So many GETs of its own a call sends at most: a gate that wants more of them has learnt nothing.
@@ -30,9 +32,17 @@ where
     service: S,
     recorder: Recorder,
     entered: Option<Entered>,
+    call: Option<Call>,
     probes: u32,
     #[pin]
     state: State<G::Permit, G::Wait, S::Future, B>,
+}
+
+/// What is fixed for one call.
+#[derive(Clone, Copy)]
+struct Call {
+    held: Held,
+    deadline: Instant,
 }
 
 #[pin_project(project = StateProj, project_replace = StateOwn)]
@@ -100,20 +110,22 @@ where
     G: Gate,
     S: Service<Request<B>>,
 {
-    pub(super) const fn new(
+    pub(super) fn new(
         gate: G,
         service: S,
         recorder: Recorder,
         entered: Entered,
         request: Request<B>,
     ) -> Self {
+        let call = Call { held: recorder.held(), deadline: recorder.deadline_so_far(&request) };
         let state = State::Admitting(request);
-        Self { gate, service, recorder, entered: Some(entered), probes: 0, state }
+        Self { gate, service, recorder, entered: Some(entered), call: Some(call), probes: 0, state }
     }
 
     pub(super) fn refused(gate: G, service: S, refused: Refused) -> Self {
         let state = State::Refused(Some(refused));
-        Self { gate, service, recorder: Recorder::default(), entered: None, probes: 0, state }
+        let recorder = Recorder::default();
+        Self { gate, service, recorder, entered: None, call: None, probes: 0, state }
     }
 }
 
@@ -142,7 +154,8 @@ where
                     else {
                         return Poll::Pending;
                     };
-                    let ask = Ask::of(&request, recorder, time::now());
+                    let Some(Call { deadline, .. }) = *this.call else { return Poll::Pending };
+                    let ask = Ask { deadline, ..Ask::of(&request, recorder, time::now()) };
                     match this.gate.admit(&ask, &request) {
                         Admit::Now(permit) => {
                             this.state.set(State::Readying { permit, request, probe: None, alarm: None });
@@ -159,7 +172,12 @@ where
                                 this.state.set(State::Readying { permit, request, probe, alarm: None });
                                 continue;
                             }
-                            None => (Refusal::CircuitOpen { retry_in: Some(PROBE_TIMEOUT) }, request),
+                            None => {
+                                // It is not that its caller went away: none can be made.
+                                let ended = Ended::new(Outcome::Refused, false, ask.now, ask.now);
+                                G::settle(permit, &Ended { synthetic: true, ..ended });
+                                (Refusal::CircuitOpen { retry_in: Some(PROBE_TIMEOUT) }, request)
+                            }
                         },
                         Admit::Probe(_) => (Refusal::CircuitOpen { retry_in: Some(PROBE_TIMEOUT) }, request),
                         Admit::No(refusal) => (refusal, request),
@@ -179,8 +197,8 @@ where
                         Err(refusal) => (refusal, request),
                     }
                 }
-                StateProj::Readying { request, alarm, .. } => {
-                    let deadline = recorder.deadline_of(request, None);
+                StateProj::Readying { alarm, .. } => {
+                    let Some(Call { held, deadline }) = *this.call else { return Poll::Pending };
                     match this.service.poll_ready(cx) {
                         Poll::Ready(Ok(())) => {}
                         Poll::Ready(Err(error)) => {
@@ -194,7 +212,7 @@ where
                             ready!(alarm.get_or_insert_with(sleep).as_mut().poll(cx));
                         }
                     }
-                    let StateOwn::Readying { permit, request, probe, .. } =
+                    let StateOwn::Readying { permit, mut request, probe, .. } =
                         this.state.as_mut().project_replace(State::Done)
                     else {
                         return Poll::Pending;
@@ -206,17 +224,13 @@ where
                     } else {
                         Err(Refusal::DeadlineExceeded)
                     };
+                    let may_send = may_send.and_then(|()| match probe {
+                        Some(_) => Ok(()),
+                        None => recorder.admitted(&held, &mut request, now),
+                    });
                     match may_send {
                         Ok(()) => {
-                            let next = send::<G, S, B>(
-                                this.service,
-                                recorder,
-                                permit,
-                                request,
-                                probe,
-                                deadline,
-                                now,
-                            );
+                            let next = send::<G, S, B>(this.service, permit, request, probe, deadline, now);
                             this.state.set(next);
                             continue;
                         }
@@ -243,7 +257,7 @@ where
                     };
                     entered.close();
                     tracing::debug!(outcome = ended.outcome.as_str(), "looked whether stripe is back");
-                    G::settle(permit, &ended);
+                    G::settle(permit, &Ended { synthetic: true, ..ended });
                     this.state.set(State::Admitting(request));
                     continue;
                 }
@@ -273,7 +287,6 @@ where
 /// Sends what is next, the service being ready.
 fn send<G, S, B>(
     service: &mut S,
-    recorder: &Recorder,
     mut permit: G::Permit,
     request: Request<B>,
     probe: Option<Probe<B>>,
@@ -292,10 +305,7 @@ where
             let inner = service.call(probe);
             State::Probing { inner, permit, request, recorder, entered, alarm, sent: now }
         }
-        None => {
-            recorder.admitted(now);
-            State::Calling { inner: service.call(request), permit: Some(permit), sent: now }
-        }
+        None => State::Calling { inner: service.call(request), permit: Some(permit), sent: now },
     }
 }
 
@@ -310,9 +320,11 @@ fn ended<R, E: TransportError>(
         Ok(response) => recorder.answered_if_unheard(response.status(), response.headers()),
         Err(error) => recorder.failed_if_unheard(|| error.failure()),
     }
-    let known = recorder.last_attempt(|attempt| (attempt.outcome, attempt.genuine));
-    let (outcome, genuine) = known.unwrap_or((Outcome::Transport(FailureKind::Other), false));
-    Ended::new(outcome, genuine, sent, now)
+    let known = recorder.last_attempt(|attempt| Ended {
+        not_sent: attempt.certainty == Certainty::NotSent,
+        ..Ended::new(attempt.outcome, attempt.genuine, sent, now)
+    });
+    known.unwrap_or(Ended::new(Outcome::Transport(FailureKind::Other), false, sent, now))
 }
 
 impl<G, S, B> fmt::Debug for ResponseFuture<G, S, B>

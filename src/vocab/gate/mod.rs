@@ -114,7 +114,7 @@ impl Ask {
             mode: Mode::of(request.headers()),
             credential: Credential::of(request.headers()),
             priority: request.extensions().get::<Priority>().copied(),
-            deadline: recorder.deadline_of(request, None),
+            deadline: recorder.deadline_so_far(request),
             retry_left: recorder.retry_left().unwrap_or(true),
             probe: false,
             now,
@@ -150,6 +150,10 @@ pub struct Ended {
     pub outcome: Outcome,
     /// Whether the answer was Stripe's own, and not of something in between.
     pub genuine: bool,
+    /// Whether it provably never left.
+    pub not_sent: bool,
+    /// Whether it was a GET of the stack's own, sent for nothing but a sign of life.
+    pub synthetic: bool,
     /// When it left.
     pub sent: Instant,
     /// The present.
@@ -160,7 +164,7 @@ impl Ended {
     /// An attempt that left at `sent` and ended at `now`.
     #[must_use]
     pub const fn new(outcome: Outcome, genuine: bool, sent: Instant, now: Instant) -> Self {
-        Self { outcome, genuine, sent, now }
+        Self { outcome, genuine, not_sent: false, synthetic: false, sent, now }
     }
 }
 
@@ -172,7 +176,7 @@ pub trait Gate: Clone {
     /// went away.
     type Permit: Unpin;
 
-    /// The wait for an admission, or [`Never`].
+    /// The wait for an admission, or [`Never`]. It must end by the deadline that it was [asked](Ask::deadline) with.
     type Wait: Future<Output = Result<Self::Permit, Refusal>> + Unpin;
 
     /// Whether `request` may be sent.

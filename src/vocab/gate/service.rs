@@ -45,7 +45,6 @@ where
         match Recorder::of_one_call(&mut request) {
             Ok(recorder) => {
                 let entered = recorder.enter(&request, Purpose::First);
-                recorder.held();
                 ResponseFuture::new(self.gate.clone(), self.inner.clone(), recorder, entered, request)
             }
             Err(refused) => ResponseFuture::refused(self.gate.clone(), self.inner.clone(), refused),

@@ -5,6 +5,7 @@ mod handle;
 mod recorder;
 mod state;
 
+pub(crate) use self::recorder::Held;
 pub use self::{
     account::{Report, Stop},
     handle::ReportHandle,

@@ -30,13 +30,17 @@ use crate::vocab::{
 /// A client of your own that can prove that a body never left looks for it in the extensions of the request, and
 /// [`register_proof`](Self::register_proof)s.
 #[derive(Clone, Debug, Default)]
-pub struct Recorder(ReportHandle);
+pub struct Recorder {
+    handle: ReportHandle,
+    /// How many gates the request has passed that this one travels in.
+    passed: u32,
+}
 
 impl Deref for Recorder {
     type Target = ReportHandle;
 
     fn deref(&self) -> &ReportHandle {
-        &self.0
+        &self.handle
     }
 }
 
@@ -76,7 +80,7 @@ impl Recorder {
         if handle.0.begun.swap(true, Ordering::Relaxed) {
             return None;
         }
-        let recorder = Self(handle);
+        let recorder = Self { handle, passed: 0 };
         recorder.put_into(request);
         Some(recorder)
     }
@@ -90,8 +94,8 @@ impl Recorder {
     /// Puts the handle where [`ResponseExt`](crate::ResponseExt) finds it. The outermost layer knows most.
     pub fn attach<B>(&self, response: &mut Response<B>) {
         let attached = response.extensions().get::<ReportHandle>();
-        if !attached.is_some_and(|attached| Arc::ptr_eq(&attached.0, &self.0.0)) {
-            response.extensions_mut().insert(self.0.clone());
+        if !attached.is_some_and(|attached| Arc::ptr_eq(&attached.0, &self.handle.0)) {
+            response.extensions_mut().insert(self.handle.clone());
         }
     }
 
@@ -104,11 +108,11 @@ impl Recorder {
     /// The handle that reads what this one writes.
     #[must_use]
     pub const fn handle(&self) -> &ReportHandle {
-        &self.0
+        &self.handle
     }
 
     fn shared(&self) -> &Shared {
-        &self.0.0
+        &self.handle.0
     }
 
     /// The operation of `request`: what the caller said it is, or what method and path say.
@@ -129,9 +133,7 @@ impl Recorder {
         self.shared().open.store(true, Ordering::Relaxed);
         self.shared().state.with(|state| {
             state.kind = Some(kind);
-            state.current = Some(Attempt::begun(purpose, now));
-            state.proof = None;
-            state.tainted = false;
+            state.begin(Attempt::begun(purpose, now), self.passed);
         });
         Entered(Some(self.clone()))
     }
@@ -143,6 +145,7 @@ impl Recorder {
         self.shared().open.store(false, Ordering::Relaxed);
         self.shared().state.with(|state| {
             state.kind = Some(kind);
+            state.lose_sight(kind);
             state.current = None;
             state.handed_on = false;
             state.live = true;
@@ -166,11 +169,10 @@ impl Recorder {
         self.shared().state.with(|state| state.handed_on = false);
     }
 
-    /// Whether anything of the call may have been sent: an attempt, or a request handed on of which no layer within gives
-    /// an account. What is held back was not.
+    /// Whether anything of the call may have been sent. What is held back was not, and what provably never left neither.
     #[cfg(feature = "detach")]
     pub(crate) fn may_have_been_sent(&self) -> bool {
-        self.shared().state.with(|state| state.made_now() > 0 || state.presumed().is_some())
+        self.shared().state.with(|state| state.standing_now().certainty() != Certainty::NotSent)
     }
 
     /// Adds a response head to the open attempt.
@@ -245,7 +247,7 @@ impl Recorder {
                 None => state.stopped = Some(Stop::Refused),
             }
         });
-        Refused::new(refusal, self.0.clone())
+        Refused::new(refusal, self.handle.clone())
     }
 
     /// For a layer that refuses before the key of `request` was looked at: a key of the caller's may have a past.
@@ -278,6 +280,15 @@ impl Recorder {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.shared().state.with(|state| state.deadline)
+    }
+
+    /// The deadline of the call as far as it is known: as [`deadline_of`](Self::deadline_of), but a layer within may still
+    /// set another.
+    pub(crate) fn deadline_so_far<B>(&self, request: &Request<B>) -> Instant {
+        self.deadline().unwrap_or_else(|| {
+            let intent = request.extensions().get::<Deadline>().copied();
+            intent.unwrap_or_else(|| Deadline::after(self.operation(request).deadline())).instant(time::now())
+        })
     }
 
     /// The deadline of the call: what an outer layer has set, else what the caller said, else `configured`, else what
@@ -339,19 +350,33 @@ impl Recorder {
         self.shared().state.with(|state| state.key.as_ref().map_or(Ok(()), |key| key.clock.check(now)))
     }
 
-    /// A gate holds the open attempt back: until it is [`admitted`](Self::admitted), nothing is sent.
-    pub fn held(&self) {
-        self.shared().state.with(|state| state.current.iter_mut().for_each(Attempt::held));
+    /// A gate holds back the request that this recorder travels in: until it is [`admitted`](Self::admitted), nothing is
+    /// sent. Remembers which attempt it is for.
+    pub(crate) fn held(&self) -> Held {
+        self.shared().state.with(|state| {
+            state.hold(self.passed);
+            Held { attempt: state.begun }
+        })
     }
 
-    /// The open attempt was let go, and begins now.
-    pub fn admitted(&self, now: Instant) {
-        self.shared().state.with(|state| {
-            if let Some(attempt) = &mut state.current {
-                state.waited += now.saturating_duration_since(attempt.began);
-                attempt.admitted(now);
-            }
-        });
+    /// A gate lets `request` go, and the attempt begins now.
+    ///
+    /// # Errors
+    /// [`Refusal::CallEnded`], when the attempt that it was held for has ended without it, and was said not to be sent.
+    pub(crate) fn admitted<B>(
+        &self,
+        held: &Held,
+        request: &mut Request<B>,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let passed = self.passed.saturating_add(1);
+        if !self.shared().state.with(|state| state.admit(held.attempt, passed, now)) {
+            return Err(Refusal::CallEnded);
+        }
+        if let Some(travelling) = request.extensions_mut().get_mut::<Self>() {
+            travelling.passed = passed;
+        }
+        Ok(())
     }
 
     /// Whether the call may be tried once more after the attempt that follows. For a layer that retries.
@@ -392,6 +417,12 @@ fn claim<B>(request: &Request<B>) -> Claim {
     }
 }
 
+/// Which attempt a gate holds a request back for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    attempt: u64,
+}
+
 /// An attempt that a layer is in. Dropped before it was closed, it records that the caller went away.
 #[derive(Debug)]
 #[must_use = "dropping it records that the caller went away"]
@@ -413,8 +444,8 @@ impl Entered {
 
     fn end(&mut self, end: End) -> Option<Attempt> {
         let recorder = self.0.take()?;
-        recorder.0.0.open.store(false, Ordering::Relaxed);
-        recorder.0.0.state.with(|state| state.close(end))
+        recorder.shared().open.store(false, Ordering::Relaxed);
+        recorder.shared().state.with(|state| state.close(end))
     }
 }
 
@@ -441,7 +472,7 @@ impl HandedOn {
 
     fn end(&mut self, end: End, head: Option<(StatusCode, &HeaderMap)>) {
         let Some(recorder) = self.recorder.take() else { return };
-        recorder.0.0.state.with(|state| {
+        recorder.shared().state.with(|state| {
             if let Some(mut attempt) = state.presumed() {
                 attempt.began = self.since;
                 if let (Some((status, headers)), Some(kind)) = (head, state.kind) {

@@ -30,6 +30,12 @@ pub(super) struct State {
     pub(super) mistaken: bool,
     /// Whether a layer outside of all attempts has handed the request on.
     pub(super) handed_on: bool,
+    /// How many attempts have begun: the number of the open one.
+    pub(super) begun: u64,
+    /// How many gates a request of the open attempt has passed at most.
+    passed: u32,
+    /// Whether a gate holds a request of the open attempt back.
+    holding: bool,
     pub(super) current: Option<Attempt>,
     pub(super) proof: Option<SendProof>,
     pub(super) first: Option<Attempt>,
@@ -46,6 +52,52 @@ pub(super) struct Key {
 }
 
 impl State {
+    /// An attempt begins, of a request that has passed so many gates.
+    pub(super) fn begin(&mut self, attempt: Attempt, passed: u32) {
+        self.begun += 1;
+        self.passed = passed;
+        self.holding = false;
+        self.current = Some(attempt);
+        self.proof = None;
+        self.tainted = false;
+    }
+
+    /// A gate holds back a request that has passed so many others. Where another request of the attempt has come further,
+    /// or is held back too, this one proves nothing of that one.
+    pub(super) fn hold(&mut self, passed: u32) {
+        let Some(attempt) = &mut self.current else { return };
+        if self.holding || self.passed != passed || self.proof.is_some() {
+            self.tainted = true;
+        } else {
+            attempt.held();
+            self.holding = true;
+        }
+    }
+
+    /// A request of the attempt with this number is let go, and has now passed so many gates. `false` if the attempt has
+    /// ended.
+    pub(super) fn admit(&mut self, attempt: u64, passed: u32, now: Instant) -> bool {
+        match &mut self.current {
+            Some(current) if self.begun == attempt => {
+                self.waited += now.saturating_duration_since(current.began);
+                current.admitted(now);
+                self.holding = false;
+                self.passed = self.passed.max(passed);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A second layer that retries has come, beside the first: nobody will tell what becomes of what that one has under way.
+    pub(super) fn lose_sight(&mut self, kind: CallKind) {
+        if self.live && self.current.as_ref().is_some_and(Attempt::on_the_wire) {
+            let mut lost = Attempt::begun(Purpose::First, time::now());
+            lost.lost();
+            self.standing.observe(kind, &lost);
+        }
+    }
+
     /// The key to come back with. It has a past now, and a birth, whoever made it.
     pub(super) fn key(&self) -> Option<IdempotencyKey> {
         match (&self.key, &self.claimed) {
@@ -75,15 +127,22 @@ impl State {
     pub(super) fn certainty_now(&self) -> Certainty {
         match self.standing_now().certainty() {
             Certainty::Executed => Certainty::Executed,
-            _ if self.live || self.mistaken => Certainty::Unknown,
+            _ if self.goes_on() || self.mistaken => Certainty::Unknown,
             certainty => certainty,
         }
+    }
+
+    /// Whether attempts may follow, or the open one may be let go.
+    fn goes_on(&self) -> bool {
+        self.live || self.current.as_ref().is_some_and(Attempt::is_held)
     }
 
     /// What the attempts prove: one that is still open counts as what it would be if it were dropped.
     pub(super) fn standing_now(&self) -> Standing {
         let mut standing = self.standing;
-        if let (Some(attempt), Some(kind)) = (self.presumed().as_ref().or(self.current.as_ref()), self.kind) {
+        let mut attempt = self.presumed().or_else(|| self.current.clone());
+        attempt.iter_mut().filter(|_| self.tainted).for_each(Attempt::tainted);
+        if let (Some(attempt), Some(kind)) = (&attempt, self.kind) {
             standing.observe(kind, attempt);
         }
         standing
@@ -108,10 +167,10 @@ impl State {
             attempt.lost();
         }
         Self::prove(&mut attempt, self.proof.take().as_ref());
-        if std::mem::take(&mut self.tainted) && attempt.certainty != Certainty::Executed {
-            // Whatever this answer or this failure proves, it proves of one of several requests.
-            attempt.certainty = Certainty::Unknown;
+        if std::mem::take(&mut self.tainted) {
+            attempt.tainted();
         }
+        self.holding = false;
         attempt.took = time::now().saturating_duration_since(attempt.began);
         if let Some(kind) = self.kind {
             self.standing.observe(kind, &attempt);
@@ -137,7 +196,7 @@ impl State {
         }
         let mut standing = self.standing_now();
         let kind = self.kind.unwrap_or(CallKind::UNKNOWN);
-        if self.live {
+        if self.goes_on() {
             standing.observe(kind, &Attempt::begun(Purpose::First, now));
         }
         let history = match &self.key {

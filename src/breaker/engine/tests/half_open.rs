@@ -95,6 +95,9 @@ fn a_probe_that_is_dropped_frees_its_place_and_says_nothing() {
         let pass = probe(world.get());
         world.end(pass, outcome);
         assert_eq!(world.state(Traffic::Read), State::HalfOpen);
+        // More of them in quick succession would say no more.
+        assert_eq!(refused(world.get()), seconds(1));
+        world.wait(seconds(1));
     }
 }
 
@@ -258,7 +261,7 @@ fn without_reads_one_get_of_our_own_asks_first() {
 fn a_get_of_our_own_that_fails_keeps_writes_back_for_longer() {
     for lost in [false, true] {
         let mut world = waiting_writes();
-        for expected in [1_999, 3_999] {
+        for expected in [1_999, 3_999, 4_999] {
             let pass = asked(world.write(HARMLESS));
             if lost {
                 world.wait(seconds(5));
@@ -269,7 +272,7 @@ fn a_get_of_our_own_that_fails_keeps_writes_back_for_longer() {
             assert_eq!(wait.as_millis(), expected);
             world.wait(wait);
         }
-        // Two rounds without evidence are enough.
+        // Three rounds without evidence are enough.
         probe(world.write(HARMLESS));
     }
 }
@@ -277,18 +280,24 @@ fn a_get_of_our_own_that_fails_keeps_writes_back_for_longer() {
 #[test]
 fn gets_that_say_nothing_do_not_keep_writes_down() {
     let mut world = waiting_writes();
-    for outcome in [Outcome::RateLimited(RateLimitReason::GlobalRate), Outcome::Foreign] {
+    // The last one: as where no GET can be made.
+    for outcome in [Outcome::RateLimited(RateLimitReason::GlobalRate), Outcome::Foreign, Outcome::Refused] {
         let pass = asked(world.write(HARMLESS));
         world.end(pass, outcome);
+        // Nobody asks again in an instant.
+        let wait = refused(world.write(HARMLESS));
+        assert_eq!(wait, seconds(1));
+        world.wait(wait);
     }
     probe(world.write(HARMLESS));
 
+    // Whoever goes away has not asked, and is no reason to send a write blindly.
     let mut world = waiting_writes();
-    for _ in 0..2 {
+    for _ in 0..10 {
         let pass = asked(world.write(HARMLESS));
-        world.drop(pass); // As where no GET can be made of it.
+        world.drop(pass);
     }
-    probe(world.write(HARMLESS));
+    asked(world.write(HARMLESS));
 }
 
 #[test]
@@ -379,18 +388,24 @@ fn a_get_that_comes_within_the_grace_is_the_probe() {
 }
 
 #[test]
-fn two_failed_read_probes_are_enough_for_writes_to_do_without() {
+fn after_three_failed_read_probes_a_write_is_tried_halfway_to_the_next() {
     let mut world = World::new();
     world.open(Traffic::Write);
     world.open(Traffic::Read);
-    for _ in 0..2 {
+    for _ in 0..3 {
         let wait = refused(world.get());
         world.wait(wait);
         assert!(is_refused(world.write(HARMLESS)));
         let pass = probe(world.get());
         world.end(pass, Outcome::ServerError);
     }
-    probe(world.write(HARMLESS));
+    let wait = refused(world.write(HARMLESS));
+    assert_eq!(wait.as_millis(), refused(world.get()).as_millis() / 2);
+    world.wait(wait);
+    let pass = probe(world.write(HARMLESS));
+    // If that succeeds, reads need not wait any longer either.
+    world.end(pass, Outcome::Success);
+    probe(world.get());
 }
 
 #[test]
@@ -449,7 +464,7 @@ fn harmless_writes_that_say_nothing_do_not_keep_money_out() {
     for _ in 0..30 {
         let pass = probe(world.write(HARMLESS));
         world.end(pass, Outcome::RateLimited(RateLimitReason::EndpointRate));
-        world.wait(ms(10));
+        world.wait(seconds(1));
     }
     probe(world.write(Tier::Money));
 }
@@ -473,7 +488,7 @@ fn what_waits_inside_is_refused_when_it_opens_and_probes_are_not() {
     world.control(Traffic::Write, Control::ForcedOpen);
     assert_eq!(world.engine.revoked(&write, world.now), Some(None));
     world.control(Traffic::Write, Control::Automatic);
-    world.calls(Traffic::Write, 10, Outcome::Transport(FailureKind::Dns));
+    world.calls(Traffic::Write, 3, Outcome::Transport(FailureKind::Dns));
     assert!(world.engine.revoked(&write, world.now).is_some(), "the host cannot be reached");
     world.control(Traffic::Write, Control::ObserveOnly);
     assert_eq!(world.engine.revoked(&write, world.now), None);

@@ -225,7 +225,7 @@ fn a_refusal_is_waited_out_only_if_money_may_have_moved_and_the_hint_fits() {
     let minute = 60 * SECOND;
     assert_eq!(
         unknown(minute).ends(&End::Refusal(hint)),
-        Decision::Again { wait: 3 * SECOND, purpose: Purpose::Retry, costs: false }
+        Decision::Again { wait: 3 * SECOND, purpose: Purpose::Retry, costs: true }
     );
     let none = Decision::Stop { why: Stop::Refused, retry_in: None };
     assert_eq!(unknown(minute).ends(&End::Refusal(None)), none, "nobody knows for how long");
@@ -243,7 +243,7 @@ fn refusals_spend_no_attempt() {
         for _ in 0..50 {
             let again = scene.ends(&End::Refusal(Some(SECOND)));
             assert!(
-                matches!(again, Decision::Again { purpose: Purpose::Retry, costs: false, .. }),
+                matches!(again, Decision::Again { purpose: Purpose::Retry, costs: true, .. }),
                 "{again:?}"
             );
             assert_eq!(scene.progress.attempts, 1);
@@ -271,7 +271,7 @@ fn polls_and_resends_that_are_refused_stay_what_they_are() {
     let mut scene = Scene::post();
     scene.ends(&in_use());
     let again = scene.ends(&End::Refusal(Some(SECOND)));
-    assert!(matches!(again, Decision::Again { purpose: Purpose::Poll, costs: false, .. }), "{again:?}");
+    assert!(matches!(again, Decision::Again { purpose: Purpose::Poll, costs: true, .. }), "{again:?}");
     assert_eq!(scene.progress.attempts, 1);
 }
 
@@ -361,7 +361,8 @@ proptest! {
             let Decision::Again { wait, purpose, costs } = decision else { break };
             prop_assert!(scene.now + scene.call.min_attempt <= scene.call.deadline || purpose == Purpose::Resend);
             prop_assert!(wait <= Duration::from_secs(61));
-            prop_assert_eq!(costs, !refused && purpose != Purpose::Resend);
+            // What a retry that was refused had cost has gone back.
+            prop_assert_eq!(costs, matches!(purpose, Purpose::Retry | Purpose::Poll));
             let harmless = keyed || method == "GET" || method == "DELETE" && api == "v1";
             unsafe_now = !harmless && scene.handle.certainty() == Certainty::Unknown;
         }
