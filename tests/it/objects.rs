@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::future::join_all;
 use stripe_sim::{Canned, Latency, Profile, Sim, Step};
-use tokio::time::{advance, sleep};
+use tokio::time::sleep;
 use tokio_test::{assert_pending, task};
 use tower_stripe::{
     Deadline, Outcome, Priority, Refusal, ResponseExt, RetryLimit, StripeTransport,
@@ -208,7 +208,7 @@ async fn who_waits_for_an_object_and_goes_away_or_has_no_time_does_not_hold_up_t
     all.iter_mut().for_each(|call| assert_pending!(call.poll()));
     let [holds, goes, late, urgent, last] = all;
     drop(goes);
-    advance(millis(50)).await;
+    sleep(millis(50)).await;
     let refused = late.into_inner().await.expect_err("its time is over");
     assert_eq!(refused.refusal(), Some(&Refusal::DeadlineExceeded));
     let both = join_all([holds, urgent, last].map(task::Spawn::into_inner)).await;
@@ -240,7 +240,7 @@ async fn a_holder_that_goes_away_lets_the_next_one_go() {
             });
         assert_pending!(holder.poll());
         assert_pending!(next.poll());
-        advance(millis(10)).await;
+        sleep(millis(10)).await;
         assert_eq!(sim.log_of(&format!("holder {in_flight}")).len(), usize::from(in_flight));
         drop(holder);
         next.into_inner().await.expect("an answer");
