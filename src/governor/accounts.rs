@@ -164,7 +164,7 @@ impl Table {
             first.is_some_and(|(first, _)| first == key)
                 // Whoever else has it may be about to use it.
                 || Arc::strong_count(account) > 1
-                || !account.with(|account| account.is_idle_since(now.saturating_sub(IDLE), now))
+                || !now.checked_sub(IDLE).is_some_and(|then| account.with(|a| a.is_idle_since(then, now)))
         });
         self.accounts.len() < MAX_ACCOUNTS
     }

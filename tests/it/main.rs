@@ -9,6 +9,7 @@ mod cancellation;
 mod composition;
 mod contract;
 mod declines;
+mod detach;
 mod docs;
 mod expiry;
 mod guard;
