@@ -9,10 +9,12 @@ use stripe_sim::{Canned, Fault, Sim, Step};
 use tower_stripe::{
     Advice, Certainty, ConfigError, Error, IdempotencyKey, Refusal, ReportHandle, ResponseExt,
     StripeTransport,
+    breaker::BreakerConfig,
     classify::{ClassifyConfig, StripeError},
+    governor::{Bucket, GovernorConfig, Limit},
     idempotency::IdempotencyConfig,
     retry::{BudgetConfig, RetryConfig},
-    vocab::{InvalidKey, Problem, Ratio, Stop},
+    vocab::{InvalidKey, Mode, Problem, Ratio, Stop},
 };
 
 use crate::support::{
@@ -179,6 +181,29 @@ fn settings_that_contradict_each_other_are_named_all_at_once_with_their_values()
         _ => None,
     });
     assert_eq!(typed, Some(("7300s", "deadline", "7200s")));
+}
+
+#[test]
+fn limits_that_cannot_be_are_named_all_at_once_with_their_values() {
+    let rate = |rate: u32| Limit::per_second(rate.try_into().expect("not zero"));
+    let governor = GovernorConfig::builder()
+        .share(Ratio::percent(0))
+        .reserve(Ratio::percent(101))
+        .max_in_flight(0)
+        .limit(Bucket::Global, rate(2_000_000))
+        .limit_in(Mode::Live, Bucket::Search, rate(5).burst(0))
+        .limit_in(Mode::Sandbox, Bucket::PayoutsCreate, rate(5).burst(1).in_flight(0))
+        .replicas(1_000_000.try_into().expect("not zero"));
+    let breaker = BreakerConfig::builder()
+        .window(secs(10))
+        .min_calls(0)
+        .consecutive_failures(Some(0))
+        .base_interval(secs(9))
+        .max_interval(secs(5));
+    let error = StripeTransport::builder().governor(governor).breaker(breaker).build();
+    let texts: Vec<_> =
+        error.expect_err("nothing of this fits").problems().iter().map(ToString::to_string).collect();
+    assert_eq!(texts, Vec::<String>::new());
 }
 
 /// S-122
