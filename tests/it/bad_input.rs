@@ -203,7 +203,22 @@ fn limits_that_cannot_be_are_named_all_at_once_with_their_values() {
     let error = StripeTransport::builder().governor(governor).breaker(breaker).build();
     let texts: Vec<_> =
         error.expect_err("nothing of this fits").problems().iter().map(ToString::to_string).collect();
-    assert_eq!(texts, Vec::<String>::new());
+    let expected = [
+        "min_calls = 0 must be at least 1",
+        "consecutive_failures = 0 must be at least 1, or off",
+        "base_interval = 9s must be at most max_interval = 5s",
+        "share = 0 % must be more than 0 %",
+        "max_in_flight = 0 must be more than zero",
+        "per_second = 2000000 (global, live) must be at most 1000000; or say Limit::UNLIMITED",
+        "per_second = 5 (search, live) must be at least one call an hour for each, with replicas = 1000000",
+        "burst = 0 (search, live) must be at least 2",
+        "per_second = 5 (payouts_create, sandbox) must be at least one call an hour for each, with replicas = 1000000",
+        "burst = 1 (payouts_create, sandbox) must be at least 2",
+        "in_flight = 0 (payouts_create, sandbox) must be more than zero",
+        "reserve = 101 % must be at most 100 %",
+        "window = 10s must be at least twice attempt_timeout = 30s",
+    ];
+    assert_eq!(texts, expected);
 }
 
 /// S-122

@@ -494,6 +494,25 @@ async fn who_waits_is_polled_twice_in_a_queue_of_one_priority_and_four_times_in_
     }
 }
 
+/// Nobody knows when a place in flight will be free.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_place_in_flight_is_not_polled_all_the_time_either() {
+    let layer = GovernorLayer::new(only(per_second(1_000)).max_in_flight(10).build().expect("valid"));
+    let client = layer.layer(service_fn(|_: Call| async {
+        sleep(secs(1)).await;
+        Ok::<_, Error>(Response::new(()))
+    }));
+    let calls = (0..500).map(|n| {
+        let call = with(with(live(read(n, "o")), Priority::Critical), Deadline::after(secs(90)));
+        client.clone().oneshot(call)
+    });
+    let (polls, took) = polls(calls.collect::<Vec<_>>().into_iter()).await;
+    assert!(took <= millis(50_100), "{took:?}");
+    println!("500 waiters for 10 places of 1 s each: {polls:.2} polls");
+    // One when it comes, one when it goes, one when it is answered; and it may look after itself now and then.
+    assert!(polls <= 6.0, "{polls} polls");
+}
+
 /// The same through the whole transport, with operations at limits of their own and arrivals all the time.
 #[tokio::test(start_paused = true)]
 async fn who_arrives_all_the_time_is_polled_four_times_at_most_too() {
