@@ -494,9 +494,9 @@ async fn who_waits_is_polled_twice_in_a_queue_of_one_priority_and_four_times_in_
     }
 }
 
-/// Nobody knows when a place in flight will be free.
+/// Nobody knows when a place in flight will be free: who waits for one looks after itself now and then.
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_place_in_flight_is_not_polled_all_the_time_either() {
+async fn who_waits_for_a_place_in_flight_looks_once_a_second_at_most() {
     let layer = GovernorLayer::new(only(per_second(1_000)).max_in_flight(10).build().expect("valid"));
     let client = layer.layer(service_fn(|_: Call| async {
         sleep(secs(1)).await;
@@ -509,8 +509,8 @@ async fn who_waits_for_a_place_in_flight_is_not_polled_all_the_time_either() {
     let (polls, took) = polls(calls.collect::<Vec<_>>().into_iter()).await;
     assert!(took <= millis(50_100), "{took:?}");
     println!("500 waiters for 10 places of 1 s each: {polls:.2} polls");
-    // One when it comes, one when it goes, one when it is answered; and it may look after itself now and then.
-    assert!(polls <= 6.0, "{polls} polls");
+    // When it comes, when it goes, and when it is answered; and for 25 seconds on average it waits.
+    assert!(polls <= 3.0 + 25.0, "{polls} polls");
 }
 
 /// The same through the whole transport, with operations at limits of their own and arrivals all the time.
