@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, Hash, Hasher, RandomState},
+    hash::{BuildHasher, Hash, RandomState},
     sync::{Arc, OnceLock},
     task::Waker,
     time::{Duration, Instant},
@@ -93,9 +93,7 @@ impl Core {
     }
 
     pub(super) fn object(&self, id: impl Hash) -> Object {
-        let mut hasher = self.hasher.build_hasher();
-        id.hash(&mut hasher);
-        hasher.finish()
+        self.hasher.hash_one(id)
     }
 
     pub(super) fn account(&self, credential: Credential, mode: Mode, now: Tick) -> Shared {

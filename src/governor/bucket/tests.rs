@@ -64,7 +64,7 @@ proptest! {
             }
             let tokens = NonZeroU32::new(tokens).expect("not zero");
             match (bucket.check(tokens, now), limiter.check_n(tokens).expect("room")) {
-                (Ok(()), Ok(())) => (0..tokens.get()).for_each(|_| drop(bucket.take(now))),
+                (Ok(()), Ok(())) => (0..tokens.get()).for_each(|_| { bucket.take(now); }),
                 (Err(at), Err(not_until)) => prop_assert_eq!(at, not_until.earliest_possible().as_u64()),
                 (ours, theirs) => prop_assert!(false, "{ours:?}, but {theirs:?}"),
             }
@@ -177,10 +177,10 @@ proptest! {
         uptime in 0_u64..10_000 * SECOND,
     ) {
         let mut bucket = TokenBucket::new(pace(interval, burst));
-        (0..taken).for_each(|_| drop(bucket.take(uptime)));
+        (0..taken).for_each(|_| { bucket.take(uptime); });
         bucket.retune(pace(other, burst), uptime);
         let mut fresh = TokenBucket::new(pace(other, burst));
-        (0..taken).for_each(|_| drop(fresh.take(uptime)));
+        (0..taken).for_each(|_| { fresh.take(uptime); });
         let (ours, ideal) = (bucket.ready_at(3, uptime), fresh.ready_at(3, uptime));
         prop_assert!(ours.abs_diff(ideal) <= 1, "{ours} {ideal}");
     }
@@ -191,7 +191,9 @@ proptest! {
 fn a_faster_pace_after_an_hour_does_not_block_for_an_hour() {
     let hour = 3_600 * SECOND;
     let mut bucket = TokenBucket::new(pace(SECOND, 2));
-    (0..5).for_each(|_| drop(bucket.take(hour)));
+    (0..5).for_each(|_| {
+        bucket.take(hour);
+    });
     assert_eq!(bucket.ready_at(1, hour), hour + 4 * SECOND);
     bucket.retune(pace(SECOND / 100, 2), hour);
     assert_eq!(bucket.ready_at(1, hour), hour + SECOND / 25);
@@ -202,12 +204,16 @@ fn a_faster_pace_after_an_hour_does_not_block_for_an_hour() {
 #[test]
 fn a_burst_that_shrinks_leaves_no_debt_behind() {
     let mut bucket = TokenBucket::new(pace(SECOND, 10));
-    (0..10).for_each(|_| drop(bucket.take(0)));
+    (0..10).for_each(|_| {
+        bucket.take(0);
+    });
     bucket.retune(pace(SECOND, 3), 0);
     assert_eq!(bucket.ready_at(1, 0), SECOND);
     // But a debt that there was stays.
     let mut bucket = TokenBucket::new(pace(SECOND, 10));
-    (0..14).for_each(|_| drop(bucket.take(0)));
+    (0..14).for_each(|_| {
+        bucket.take(0);
+    });
     bucket.retune(pace(SECOND, 3), 0);
     assert_eq!(bucket.ready_at(1, 0), 5 * SECOND);
 }
