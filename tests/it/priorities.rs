@@ -71,6 +71,7 @@ async fn payments_hardly_wait_behind_an_endless_flood_of_reports_which_goes_on()
         let waited = p99(answers.iter().map(queued).collect());
         assert!(waited <= at_most, "p99 {waited:?} of a queue at {rate}/s");
         let reports = between(&arrivals(&sim, |seen| seen.order == "report"), secs(5), secs(35)) as f64;
+        println!("{rate}/s: p99 of the queue {waited:?}, {reports} reports and 300 payments in 30 s");
         assert!(reports >= rate * 30.0 * 0.01, "{reports} in 30 s");
         // They get what the payments leave, all of it.
         assert!(reports >= (rate - 10.0) * 30.0 * 0.97, "{reports} in 30 s");

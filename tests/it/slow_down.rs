@@ -170,11 +170,11 @@ async fn a_storm_of_429_never_raises_a_limit_nor_ends_below_one_a_second_nor_las
         let load = endless(&stripe, 20, |n| with(live(read(n, &format!("{n}"))), RetryLimit::NONE));
 
         let mut before = (0, full);
-        for _ in 0..300 {
-            sleep(millis(100)).await;
+        for _ in 0..100 {
+            sleep(millis(300)).await;
             let limited = sim.log().iter().filter(|seen| seen.status.is_some_and(|s| s == 429)).count();
             let now = global_rate(&stripe);
-            let grown = full / 60.0 * 0.35 + 1e-6;
+            let grown = full / 60.0 * 0.55 + 1e-6;
             assert!(now <= before.1 + grown, "{} became {now}", before.1);
             assert!(
                 limited == before.0 || now <= before.1.max(full.min(1.0)) + grown,
