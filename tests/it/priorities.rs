@@ -34,7 +34,7 @@ use crate::support::{
     get,
     load::{
         Answer, Call, Stripe, arrivals, assert_within, at_once, between, count, endless, list, live,
-        most_at_once, offer, only, p99, per_second, queued, read,
+        most_at_once, only, p99, per_second, queued, read,
     },
     millis, payment, secs, sim, stop_of, transport, transport_of, with,
 };
@@ -53,6 +53,13 @@ fn refusal(answer: Answer) -> (Option<Refusal>, Certainty) {
     (error.refusal().cloned(), error.certainty())
 }
 
+/// A number that looks as if it was drawn.
+const fn draw(n: u64) -> u64 {
+    let n = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    n ^ (n >> 31)
+}
+
 /// S-55
 #[tokio::test(start_paused = true)]
 async fn payments_hardly_wait_behind_an_endless_flood_of_reports_which_goes_on() {
@@ -64,7 +71,15 @@ async fn payments_hardly_wait_behind_an_endless_flood_of_reports_which_goes_on()
         let stripe = transport(&sim);
         let reports = endless(&stripe, 200, move |n| mode(list(n % 5, "report")));
         sleep(secs(5)).await;
-        let answers = offer(&stripe, millis(100), 300, |n| mode(one_payment(n))).await;
+        // Ten a second on average, at any moment.
+        let payments = (0..300_u64).map(|n| {
+            let (stripe, at) = (&stripe, millis(draw(n) % 30_000));
+            async move {
+                sleep(at).await;
+                stripe.send(mode(one_payment(n as usize))).await
+            }
+        });
+        let answers = join_all(payments).await;
         drop(reports);
 
         assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| answer.status() == 200)));
