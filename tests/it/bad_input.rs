@@ -9,10 +9,12 @@ use stripe_sim::{Canned, Fault, Sim, Step};
 use tower_stripe::{
     Advice, Certainty, ConfigError, Error, IdempotencyKey, Refusal, ReportHandle, ResponseExt,
     StripeTransport,
+    breaker::BreakerConfig,
     classify::{ClassifyConfig, StripeError},
+    governor::{Bucket, GovernorConfig, Limit},
     idempotency::IdempotencyConfig,
     retry::{BudgetConfig, RetryConfig},
-    vocab::{InvalidKey, Problem, Ratio, Stop},
+    vocab::{InvalidKey, Mode, Problem, Ratio, Stop},
 };
 
 use crate::support::{
@@ -179,6 +181,44 @@ fn settings_that_contradict_each_other_are_named_all_at_once_with_their_values()
         _ => None,
     });
     assert_eq!(typed, Some(("7300s", "deadline", "7200s")));
+}
+
+#[test]
+fn limits_that_cannot_be_are_named_all_at_once_with_their_values() {
+    let rate = |rate: u32| Limit::per_second(rate.try_into().expect("not zero"));
+    let governor = GovernorConfig::builder()
+        .share(Ratio::percent(0))
+        .reserve(Ratio::percent(101))
+        .max_in_flight(0)
+        .limit(Bucket::Global, rate(2_000_000))
+        .limit_in(Mode::Live, Bucket::Search, rate(5).burst(0))
+        .limit_in(Mode::Sandbox, Bucket::PayoutsCreate, rate(5).burst(1).in_flight(0))
+        .replicas(1_000_000.try_into().expect("not zero"));
+    let breaker = BreakerConfig::builder()
+        .window(secs(10))
+        .min_calls(0)
+        .consecutive_failures(Some(0))
+        .base_interval(secs(9))
+        .max_interval(secs(5));
+    let error = StripeTransport::builder().governor(governor).breaker(breaker).build();
+    let texts: Vec<_> =
+        error.expect_err("nothing of this fits").problems().iter().map(ToString::to_string).collect();
+    let expected = [
+        "min_calls = 0 must be at least 1",
+        "consecutive_failures = 0 must be at least 1, or off",
+        "base_interval = 9s must be at most max_interval = 5s",
+        "share = 0 % must be more than 0 %",
+        "max_in_flight = 0 must be more than zero",
+        "per_second = 2000000 (global, live) must be at most 1000000; or say Limit::UNLIMITED",
+        "per_second = 5 (search, live) must be at least one call an hour for each, with replicas = 1000000",
+        "burst = 0 (search, live) must be at least 2",
+        "per_second = 5 (payouts_create, sandbox) must be at least one call an hour for each, with replicas = 1000000",
+        "burst = 1 (payouts_create, sandbox) must be at least 2",
+        "in_flight = 0 (payouts_create, sandbox) must be more than zero",
+        "reserve = 101 % must be at most 100 %",
+        "window = 10s must be at least twice attempt_timeout = 30s",
+    ];
+    assert_eq!(texts, expected);
 }
 
 /// S-122
