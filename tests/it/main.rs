@@ -3,6 +3,7 @@
 mod campaign;
 mod support;
 
+mod admission;
 mod bad_input;
 mod buffered;
 mod cancellation;

@@ -68,12 +68,11 @@ pub(super) struct Cell {
     level: u32,
     pub(super) opened: Instant,
     pub(super) used: bool,
-    /// How long a probe took that succeeded after its lease had ended.
-    late: Duration,
+    /// Since when it has not been closed.
+    down_since: Instant,
+    /// How many probes have succeeded since then after their leases had ended.
+    late: u32,
 }
-
-/// However long probes take: so long at most is one waited for.
-const LONGEST_LEASE: Duration = Duration::from_secs(120);
 
 impl Cell {
     pub(super) fn new(which: Which, rules: &BreakerConfig, now: Instant) -> Self {
@@ -87,7 +86,8 @@ impl Cell {
             level: 0,
             opened: now,
             used: false,
-            late: Duration::ZERO,
+            down_since: now,
+            late: 0,
         }
     }
 
@@ -154,7 +154,7 @@ impl Cell {
 
     /// One probe at a time, money last.
     pub(super) fn probe(&mut self, step: &Step<'_>, tier: Tier) -> Result<Ticket, Duration> {
-        let until = self.lease_ends(step);
+        let until = step.now + step.rules.probe_lease;
         let Phase::HalfOpen { lease, idle, rests, .. } = &mut self.phase else {
             return Err(step.rules.money_grace);
         };
@@ -181,22 +181,30 @@ impl Cell {
 
     /// Leases the one GET that asks on behalf of an open write circuit.
     pub(super) fn reach(&mut self, step: &Step<'_>) -> Option<Ticket> {
-        let until = self.lease_ends(step);
+        let until = step.now + step.rules.probe_lease;
         let Phase::Open { lease: lease @ None, .. } = &mut self.phase else { return None };
         self.leases += 1;
         *lease = Some(Lease { id: self.leases, until, tier: Tier::Harmless });
         Some(self.ticket(Role::Reach(self.leases)))
     }
 
-    /// Twice as long as a probe took that came too late: otherwise what always takes longer would never close.
-    fn lease_ends(&self, step: &Step<'_>) -> Instant {
-        step.now + step.rules.probe_lease.max(self.late.saturating_mul(2).min(LONGEST_LEASE))
+    /// A probe has succeeded after its lease had ended. It holds nothing any more; but where all calls take longer than a
+    /// lease, so many that succeed are a recovery all the same.
+    pub(super) fn came_late(&mut self, step: &mut Step<'_>, ticket: Ticket, on_wire: Duration) {
+        let sent = step.now.checked_sub(on_wire);
+        if !matches!(ticket.role, Role::Probe(_)) || self.is_closed() || sent.is_none_or(|sent| sent < self.down_since) {
+            return;
+        }
+        self.late += 1;
+        if self.late >= self.needed(step) {
+            self.close(step);
+        }
     }
 
-    /// A success came too late to count.
-    pub(super) fn came_late(&mut self, ticket: Ticket, on_wire: Duration) {
-        if ticket.is_probe() {
-            self.late = on_wire;
+    const fn needed(&self, step: &Step<'_>) -> u32 {
+        match self.which {
+            Which::Local => 1,
+            Which::Read | Which::Write => step.rules.probe_successes,
         }
     }
 
@@ -251,12 +259,12 @@ impl Cell {
                 }
             }
             Verdict::Neutral => {}
-            Verdict::Failure => self.open(step, Why::ProbeFailed, step.now),
+            Verdict::Failure => {
+                self.late = 0;
+                self.open(step, Why::ProbeFailed, step.now);
+            }
             Verdict::Success => {
-                let needed = match self.which {
-                    Which::Local => 1,
-                    Which::Read | Which::Write => step.rules.probe_successes,
-                };
+                let needed = self.needed(step);
                 let Phase::HalfOpen { successes, idle, .. } = &mut self.phase else { return };
                 *successes += 1;
                 if *successes >= needed {
@@ -306,6 +314,9 @@ impl Cell {
         let draw = step.draw.rotate_left(self.which as u32 * 21);
         let interval = interval(step.rules, self.level, draw);
         self.level = self.level.saturating_add(1);
+        if self.is_closed() {
+            (self.down_since, self.late) = (at, 0);
+        }
         self.opened = at;
         self.shift(step, Phase::Open { until: at + interval, lease: None }, why, at);
     }

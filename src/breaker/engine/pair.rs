@@ -167,8 +167,9 @@ impl Pair {
     pub(super) fn settle(&mut self, step: &mut Step<'_>, traffic: Traffic, ticket: Ticket, finding: Finding) {
         let cell = self.cell(traffic);
         if !cell.knows(ticket) || cell.control == Control::Disabled {
-            if finding.verdict == Verdict::Success {
-                self.cell_mut(traffic).came_late(ticket, finding.on_wire);
+            let runs = matches!(cell.control, Control::Automatic | Control::ObserveOnly);
+            if runs && finding.verdict == Verdict::Success {
+                self.cell_mut(traffic).came_late(step, ticket, finding.on_wire);
             }
             return;
         }

@@ -1,0 +1,738 @@
+//! Findings of the hostile review r1: each test here fails, and says which finding it is of.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use http::{Request, Response};
+use tokio::sync::Notify;
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
+use tower_stripe::{
+    Advice, BoxError, Certainty, Deadline, Refusal, ReportHandle, StripeTransport,
+    auth_gate::{AuthGate, AuthGateConfig},
+    breaker::{BreakerConfig, BreakerGate, Control, Partition, State, Traffic},
+    detach::DetachLayer,
+    governor::{GovernorConfig, GovernorGate},
+    idempotency::IdempotencyLayer,
+    retry::{BudgetConfig, RetryConfig, RetryLayer},
+    timeout::{TimeoutConfig, TimeoutLayer},
+    transport::Profile,
+    vocab::{Admit, Ask, Ended, Gate, Gated, Host, Mode, Replay},
+};
+
+type Body = http_body_util::Full<bytes::Bytes>;
+type Answer = Result<Response<Body>, BoxError>;
+
+fn payment() -> Request<Body> {
+    Request::post("https://api.stripe.com/v1/payment_intents")
+        .header("authorization", "Bearer sk_live_1")
+        .body(Body::from("amount=1099"))
+        .expect("a request")
+}
+
+fn read() -> Request<Body> {
+    Request::get("https://api.stripe.com/v1/charges/ch_1")
+        .header("authorization", "Bearer sk_live_1")
+        .body(Body::default())
+        .expect("a request")
+}
+
+fn answer(status: u16) -> Response<Body> {
+    Response::builder()
+        .status(status)
+        .header("request-id", "req_1")
+        .header("content-type", "application/json")
+        .body(Body::from("{}"))
+        .expect("a response")
+}
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Holds calls until it is told, or refuses them.
+#[derive(Clone, Default)]
+struct Turnstile(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// What it answers, in order; then it admits.
+    script: Mutex<std::collections::VecDeque<Says>>,
+    go: Notify,
+}
+
+#[derive(Clone, Copy)]
+enum Says {
+    Now,
+    Hold,
+    No(u64),
+}
+
+impl Turnstile {
+    fn saying(script: impl IntoIterator<Item = Says>) -> Self {
+        let gate = Self::default();
+        gate.0.script.lock().unwrap().extend(script);
+        gate
+    }
+}
+
+impl Gate for Turnstile {
+    type Permit = ();
+    type Wait = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
+
+    fn admit<B: Replay>(&self, _: &Ask, _: &Request<B>) -> Admit<(), Self::Wait> {
+        match self.0.script.lock().unwrap().pop_front().unwrap_or(Says::Now) {
+            Says::Now => Admit::Now(()),
+            Says::No(ms) => Admit::No(Refusal::CircuitOpen { retry_in: Some(millis(ms)) }),
+            Says::Hold => {
+                let gate = self.clone();
+                Admit::Wait(Box::pin(async move {
+                    gate.0.go.notified().await;
+                    Ok(())
+                }))
+            }
+        }
+    }
+
+    fn settle((): (), _: &Ended) {}
+}
+
+fn retry() -> RetryLayer {
+    RetryLayer::new(RetryConfig::builder().build().expect("valid"))
+}
+
+// === M1: a second request within one attempt is refused: the first one is forgotten ===
+
+/// A retry of the user's between our retry and a gate. The first request is answered 500; the second one the gate refuses.
+#[tokio::test(start_paused = true)]
+async fn m1a_a_refusal_within_an_attempt_that_was_sent_does_not_unsay_it() {
+    let sent = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&sent);
+    let client = service_fn(move |_: Request<Body>| {
+        count.fetch_add(1, SeqCst);
+        async { Err::<Response<Body>, BoxError>("connection reset".into()) }
+    });
+    let gated = Gated::new(client, Turnstile::saying([Says::Now, Says::No(600_000)]));
+    let users = service_fn(move |request: Request<Body>| {
+        let gated = gated.clone();
+        async move {
+            match gated.clone().oneshot(request.clone()).await {
+                Ok(response) => Ok(response),
+                Err(_) => gated.oneshot(request).await,
+            }
+        }
+    });
+    let stack = ServiceBuilder::new().layer(IdempotencyLayer::default()).layer(retry()).service(users);
+    let handle = ReportHandle::new();
+    let mut request = payment();
+    request.extensions_mut().insert(handle.clone());
+    let _ = stack.oneshot(request).await;
+    assert_eq!(sent.load(SeqCst), 1);
+    let report = handle.report();
+    assert_eq!((report.certainty(), report.advice()), (Certainty::Unknown, Advice::SameKey), "{report:?}");
+}
+
+/// A hedge of the user's there: the first request is under way when the second one is refused.
+#[tokio::test(start_paused = true)]
+async fn m1b_a_hedge_that_is_refused_does_not_unsay_what_is_under_way() {
+    for script in [vec![Says::Now, Says::No(600_000)], vec![Says::Hold, Says::No(600_000)]] {
+        let sent = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&sent);
+        let client = service_fn(move |_: Request<Body>| {
+            count.fetch_add(1, SeqCst);
+            std::future::pending::<Answer>()
+        });
+        let gate = Turnstile::saying(script);
+        let gated = Gated::new(client, gate.clone());
+        let users = service_fn(move |request: Request<Body>| {
+            let gated = gated.clone();
+            async move {
+                let first = gated.clone().oneshot(request.clone());
+                let second = async {
+                    let _refused = gated.oneshot(request).await;
+                    std::future::pending::<Answer>().await
+                };
+                tokio::select! { a = first => a, b = second => b }
+            }
+        });
+        let stack = ServiceBuilder::new().layer(IdempotencyLayer::default()).layer(retry()).service(users);
+        let handle = ReportHandle::new();
+        let mut request = payment();
+        request.extensions_mut().insert(handle.clone());
+        let call = tokio::spawn(stack.oneshot(request));
+        tokio::time::sleep(millis(10)).await;
+        gate.0.go.notify_waiters();
+        tokio::time::sleep(millis(10)).await;
+        call.abort();
+        let _ = call.await;
+        assert_eq!(sent.load(SeqCst), 1);
+        let report = handle.report();
+        assert_eq!(
+            (report.certainty(), report.advice()),
+            (Certainty::Unknown, Advice::SameKey),
+            "{report:?}"
+        );
+    }
+}
+
+// === M2: what is held outlives the account that calls it NotSent ===
+
+/// A task of the user's between our retry and a gate. Its caller goes, is told `NotSent` and `NewKey`; then it is sent.
+#[tokio::test(start_paused = true)]
+async fn m2_what_was_said_not_to_be_sent_is_not_sent_afterwards() {
+    let sent = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&sent);
+    let client = service_fn(move |_: Request<Body>| {
+        count.fetch_add(1, SeqCst);
+        async { Ok::<_, BoxError>(answer(200)) }
+    });
+    let gate = Turnstile::saying([Says::Hold]);
+    let gated = Gated::new(client, gate.clone());
+    let users = service_fn(move |request: Request<Body>| {
+        let gated = gated.clone();
+        async move { tokio::spawn(gated.oneshot(request)).await.expect("no panic") }
+    });
+    let stack = ServiceBuilder::new().layer(IdempotencyLayer::default()).layer(retry()).service(users);
+    let handle = ReportHandle::new();
+    let mut request = payment();
+    request.extensions_mut().insert(handle.clone());
+    let gone = tokio::time::timeout(secs(1), stack.oneshot(request)).await;
+    assert!(gone.is_err());
+    let told = (handle.report().certainty(), handle.report().advice());
+    gate.0.go.notify_waiters();
+    tokio::time::sleep(secs(1)).await;
+    let sent = sent.load(SeqCst);
+    assert!(sent == 0 || told.0 == Certainty::Unknown, "told {told:?}, and then sent {sent}");
+}
+
+// === M3: a call under way is said to be NotSent while a gate holds it, where there is no retry ===
+
+#[tokio::test(start_paused = true)]
+async fn m3_nothing_is_certain_of_a_call_that_a_gate_holds_and_that_goes_on() {
+    let client = service_fn(|_: Request<Body>| async { Ok::<_, BoxError>(answer(200)) });
+    let gate = Turnstile::saying([Says::Hold]);
+    let stack =
+        ServiceBuilder::new().layer(IdempotencyLayer::default()).service(Gated::new(client, gate.clone()));
+    let handle = ReportHandle::new();
+    let mut request = payment();
+    request.extensions_mut().insert(handle.clone());
+    let call = tokio::spawn(stack.oneshot(request));
+    tokio::time::sleep(millis(10)).await;
+    let told = (handle.report().certainty(), handle.report().advice());
+    gate.0.go.notify_waiters();
+    call.await.expect("no panic").expect("an answer");
+    assert_eq!(handle.report().certainty(), Certainty::Executed);
+    assert_eq!(told, (Certainty::Unknown, Advice::SameKey));
+}
+
+/// A 429 leaves the key unused and to be used again (`SameKey` "whatever the key's past"); a retry that was dropped in the
+/// queue did not get as far as the wire, and is not "the last attempt that did".
+#[tokio::test(start_paused = true)]
+async fn m5_a_retry_dropped_in_the_queue_does_not_change_the_advice_of_a_429() {
+    let client = service_fn(|_: Request<Body>| async { Ok::<_, BoxError>(answer(429)) });
+    let gated = Gated::new(client, Turnstile::saying([Says::Now, Says::Hold]));
+    let stack = ServiceBuilder::new().layer(IdempotencyLayer::default()).layer(retry()).service(gated);
+    let handle = ReportHandle::new();
+    let mut request = payment();
+    request.extensions_mut().insert(handle.clone());
+    let gone = tokio::time::timeout(secs(10), stack.oneshot(request)).await;
+    assert!(gone.is_err());
+    let report = handle.report();
+    assert_eq!((report.certainty(), report.advice()), (Certainty::Rejected, Advice::SameKey), "{report:?}");
+}
+
+/// A first request on a way without a gate is under way, and silent. Then the gate takes the attempt for held.
+#[tokio::test(start_paused = true)]
+async fn m6_a_gate_on_one_of_two_ways_does_not_say_that_nothing_was_sent() {
+    let sent = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&sent);
+    let client = service_fn(move |_: Request<Body>| {
+        count.fetch_add(1, SeqCst);
+        async { Err::<Response<Body>, BoxError>("connection reset".into()) }
+    });
+    let gated = Gated::new(client.clone(), Turnstile::saying([Says::Hold]));
+    let users = service_fn(move |request: Request<Body>| {
+        let (direct, gated) = (client.clone(), gated.clone());
+        async move {
+            match direct.oneshot(request.clone()).await {
+                Ok(response) => Ok(response),
+                Err(_) => gated.oneshot(request).await,
+            }
+        }
+    });
+    let stack = ServiceBuilder::new().layer(IdempotencyLayer::default()).layer(retry()).service(users);
+    let handle = ReportHandle::new();
+    let mut request = payment();
+    request.extensions_mut().insert(handle.clone());
+    let gone = tokio::time::timeout(secs(1), stack.oneshot(request)).await;
+    assert!(gone.is_err());
+    assert_eq!(sent.load(SeqCst), 1);
+    let report = handle.report();
+    assert_eq!((report.certainty(), report.advice()), (Certainty::Unknown, Advice::SameKey), "{report:?}");
+}
+
+// === M4: two retries under one account: the second one to begin forgets what the first has under way ===
+
+#[tokio::test(start_paused = true)]
+async fn m4_a_hedge_around_retry_does_not_forget_what_is_under_way() {
+    let sent = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&sent);
+    let client = service_fn(move |_: Request<Body>| {
+        count.fetch_add(1, SeqCst);
+        std::future::pending::<Answer>()
+    });
+    let gated = Gated::new(client, Turnstile::saying([Says::Now, Says::Hold]));
+    let inner = retry().layer(gated);
+    let users = service_fn(move |request: Request<Body>| {
+        let inner = inner.clone();
+        async move {
+            let first = inner.clone().oneshot(request.clone());
+            let second = async {
+                tokio::time::sleep(millis(100)).await;
+                inner.oneshot(request).await
+            };
+            tokio::select! { a = first => a, b = second => b }
+        }
+    });
+    let stack = ServiceBuilder::new().layer(IdempotencyLayer::default()).service(users);
+    let handle = ReportHandle::new();
+    let mut request = payment();
+    request.extensions_mut().insert(handle.clone());
+    let gone = tokio::time::timeout(secs(1), stack.oneshot(request)).await;
+    assert!(gone.is_err());
+    assert_eq!(sent.load(SeqCst), 1);
+    let report = handle.report();
+    assert_eq!((report.certainty(), report.advice()), (Certainty::Unknown, Advice::SameKey), "{report:?}");
+}
+
+// === B1: a retry that is refused once and waited out is made for free ===
+
+#[tokio::test(start_paused = true)]
+async fn b1_a_retry_that_was_refused_first_costs_the_budget_when_it_is_made() {
+    let sent = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&sent);
+    let client = service_fn(move |_: Request<Body>| {
+        count.fetch_add(1, SeqCst);
+        async { Err::<Response<Body>, BoxError>("connection reset".into()) }
+    });
+    // Each call: sent, refused once, sent.
+    let script = (0..20).flat_map(|_| [Says::Now, Says::No(10), Says::Now]);
+    let budget =
+        BudgetConfig::default().max_balance(1).per_second(0).ratio(tower_stripe::vocab::Ratio::percent(0));
+    let settings = RetryConfig::builder()
+        .max_attempts(std::num::NonZeroU32::new(2).expect("not zero"))
+        .budget(budget)
+        .build()
+        .expect("valid");
+    let stack = ServiceBuilder::new()
+        .layer(IdempotencyLayer::default())
+        .layer(RetryLayer::new(settings))
+        .service(Gated::new(client, Turnstile::saying(script)));
+    for _ in 0..10 {
+        let _ = stack.clone().oneshot(payment()).await;
+    }
+    // The budget holds one retry, and is never filled again. (Calls that find it empty leave the script out of step; they
+    // send once at most.)
+    let retries = sent.load(SeqCst) - 10;
+    assert!(retries <= 1, "{retries} retries on the wire out of a budget of 1");
+}
+
+// === D1: a gate outside of `timeout` puts another deadline into force than the one that is configured ===
+
+#[tokio::test(start_paused = true)]
+async fn d1_the_deadline_of_a_timeout_within_a_gate_is_in_force() {
+    let client = service_fn(|_: Request<Body>| std::future::pending::<Answer>());
+    let timeout = TimeoutConfig::builder().attempt(secs(5)).deadline(secs(5)).build().expect("valid");
+    let timeout = TimeoutLayer::new(TimeoutConfig::builder().deadline(secs(5)).build().unwrap_or(timeout));
+    let stack = ServiceBuilder::new()
+        .layer_fn(|inner| Gated::new(inner, Turnstile::default()))
+        .layer(timeout)
+        .layer(tower_stripe::edge::EdgeLayer::new())
+        .service(client);
+    let began = tokio::time::Instant::now();
+    let _ = stack.oneshot(payment()).await;
+    assert_eq!(began.elapsed(), secs(5));
+}
+
+/// The wait of a gate is not bounded by the deadline.
+#[tokio::test(start_paused = true)]
+async fn d2_a_wait_of_a_gate_ends_at_the_deadline() {
+    let client = service_fn(|_: Request<Body>| async { Ok::<_, BoxError>(answer(200)) });
+    let stack = retry().layer(Gated::new(client, Turnstile::saying([Says::Hold])));
+    let mut request = payment();
+    request.extensions_mut().insert(Deadline::after(secs(5)));
+    let ended = tokio::time::timeout(secs(60), stack.oneshot(request)).await;
+    assert!(ended.is_ok(), "it waits for ever");
+}
+
+// === L1: half-open while Stripe limits: probes pass the governor, one after another, and leave a debt ===
+
+const fn partition(traffic: Traffic) -> Partition {
+    Partition { host: Host::Api, mode: Mode::Live, traffic }
+}
+
+#[tokio::test(start_paused = true)]
+async fn l1_probes_answered_429_do_not_bypass_the_governor_nor_leave_it_in_debt() {
+    let status = Arc::new(AtomicU32::new(500));
+    let sent = Arc::new(AtomicU32::new(0));
+    let (now, count) = (Arc::clone(&status), Arc::clone(&sent));
+    let client = service_fn(move |_: Request<Body>| {
+        count.fetch_add(1, SeqCst);
+        let status = now.load(SeqCst) as u16;
+        async move {
+            tokio::time::sleep(millis(20)).await;
+            let mut response = answer(status);
+            if status == 429 {
+                response.headers_mut().insert("stripe-rate-limited-reason", "global-rate".parse().unwrap());
+            }
+            Ok::<_, BoxError>(response)
+        }
+    });
+    let (breaker, governor) = (
+        BreakerGate::new(BreakerConfig::builder().jitter_seed(1).build().expect("valid")),
+        GovernorGate::new(GovernorConfig::default()),
+    );
+    let stack = Gated::new(client, (breaker.clone(), governor.clone()));
+    for _ in 0..10 {
+        let _ = stack.clone().oneshot(read()).await;
+    }
+    assert_eq!(breaker.handle().state(partition(Traffic::Read)), State::Open);
+    // Stripe is back, and its limiter says no to everything for ten seconds.
+    status.store(429, SeqCst);
+    tokio::time::sleep(secs(2)).await;
+    sent.store(0, SeqCst);
+    for _ in 0..1_000 {
+        tokio::spawn(stack.clone().oneshot(read()));
+        tokio::time::sleep(millis(10)).await;
+    }
+    let probes = sent.load(SeqCst);
+    let rate = governor.handle().snapshot()[0].global_rate();
+    // All is well again. How long until a call goes?
+    status.store(200, SeqCst);
+    let began = tokio::time::Instant::now();
+    let mut served = 0;
+    while served < 20 && began.elapsed() < secs(120) {
+        if matches!(stack.clone().oneshot(read()).await, Ok(r) if r.status() == 200) {
+            served += 1;
+        } else {
+            tokio::time::sleep(millis(100)).await;
+        }
+    }
+    println!("{probes} probes in 10 s at a rate of {rate:?}; 20 calls served after {:?}", began.elapsed());
+    assert!(probes <= 40, "{probes} in 10 s while the governor allows {rate:?} a second");
+    assert!(began.elapsed() <= secs(20), "{:?}", began.elapsed());
+}
+
+// === L2: what always takes longer than the lease of a probe never closes the circuit ===
+
+#[tokio::test(start_paused = true)]
+async fn l2_a_circuit_of_slow_calls_that_succeed_closes_some_time() {
+    let status = Arc::new(AtomicU32::new(500));
+    let now = Arc::clone(&status);
+    // Searches, uploads, reports: six seconds each.
+    let client = service_fn(move |_: Request<Body>| {
+        let status = now.load(SeqCst) as u16;
+        async move {
+            tokio::time::sleep(if status == 200 { secs(6) } else { millis(20) }).await;
+            Ok::<_, BoxError>(answer(status))
+        }
+    });
+    let breaker = BreakerGate::new(BreakerConfig::builder().jitter_seed(1).build().expect("valid"));
+    let stack = Gated::new(client, breaker.clone());
+    for _ in 0..10 {
+        let _ = stack.clone().oneshot(read()).await;
+    }
+    status.store(200, SeqCst);
+    let (ok, all) = (Arc::new(AtomicU32::new(0)), 1_200);
+    for _ in 0..all {
+        let (ok, stack) = (Arc::clone(&ok), stack.clone());
+        tokio::spawn(async move {
+            if stack.oneshot(read()).await.is_ok() {
+                ok.fetch_add(1, SeqCst);
+            }
+        });
+        tokio::time::sleep(millis(500)).await;
+    }
+    let state = breaker.handle().state(partition(Traffic::Read));
+    let ok = ok.load(SeqCst);
+    assert_eq!(state, State::Closed, "ten minutes after Stripe is well; {ok} of {all} calls got through");
+}
+
+// === L3: callers that go away early ===
+
+/// The defaults of `Interactive` cut an attempt at 8 s; only what was abandoned after 10 s counts. So no caller that goes away
+/// ever counts, and an outage that hangs does not show.
+#[tokio::test(start_paused = true)]
+async fn l3_a_hang_behind_callers_that_wait_seven_seconds_opens_the_circuit_of_interactive() {
+    let sent = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&sent);
+    let client = service_fn(move |_: Request<Body>| {
+        count.fetch_add(1, SeqCst);
+        std::future::pending::<Answer>()
+    });
+    let stack = StripeTransport::profile(Profile::Interactive).build().expect("valid").layer(client);
+    for _ in 0..300 {
+        let stack = stack.clone();
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(millis(7_500), stack.send(read())).await;
+        });
+        tokio::time::sleep(millis(100)).await;
+    }
+    let sent = sent.load(SeqCst);
+    assert!(sent <= 150, "{sent} of 300 reads were sent into a server that answers nothing");
+}
+
+// === A1: the auth gate ===
+
+fn reply(status: u16) -> impl Fn(Request<Body>) -> Answer + Clone {
+    move |_| Ok(answer(status))
+}
+
+/// Stripe's OAuth endpoint answers 401 `invalid_client` where a platform disconnects an account that is not connected to it.
+#[tokio::test(start_paused = true)]
+async fn a1_a_401_about_an_oauth_client_does_not_block_payments() {
+    let client = service_fn(|request: Request<Body>| async move {
+        let status = if request.uri().host() == Some("connect.stripe.com") { 401 } else { 200 };
+        reply(status)(request)
+    });
+    let stack = Gated::new(client, AuthGate::default());
+    for _ in 0..3 {
+        let request = Request::post("https://connect.stripe.com/oauth/deauthorize")
+            .header("authorization", "Bearer sk_live_1")
+            .body(Body::from("client_id=ca_1&stripe_user_id=acct_gone"))
+            .expect("a request");
+        let _ = stack.clone().oneshot(request).await;
+    }
+    let paid = stack.oneshot(payment()).await;
+    assert!(paid.is_ok(), "{:?}", paid.err());
+}
+
+/// Stripe answers 404 to `GET /v1/` whatever the key: the stack's own GET says nothing about the key.
+#[tokio::test(start_paused = true)]
+async fn a2_the_stacks_own_get_does_not_open_the_auth_gate() {
+    let status = Arc::new(AtomicU32::new(401));
+    let now = Arc::clone(&status);
+    let client = service_fn(move |request: Request<Body>| {
+        let status = if request.uri().path() == "/v1/" { 404 } else { now.load(SeqCst) as u16 };
+        async move { Ok::<_, BoxError>(answer(status)) }
+    });
+    let auth = AuthGate::new(AuthGateConfig::builder().probe_interval(secs(1)).build().expect("valid"));
+    let breaker = BreakerGate::new(BreakerConfig::builder().jitter_seed(1).build().expect("valid"));
+    let stack = Gated::new(client, (auth.clone(), breaker.clone()));
+    for _ in 0..3 {
+        let _ = stack.clone().oneshot(read()).await;
+    }
+    assert_eq!(auth.handle().blocked(), 1);
+    tokio::time::sleep(millis(10)).await;
+    // Writes are down too, under another key.
+    status.store(500, SeqCst);
+    for _ in 0..10 {
+        let mut other = payment();
+        other.headers_mut().insert("authorization", "Bearer sk_live_2".parse().unwrap());
+        let _ = stack.clone().oneshot(other).await;
+    }
+    assert_eq!(breaker.handle().state(partition(Traffic::Write)), State::Open);
+    status.store(401, SeqCst);
+    tokio::time::sleep(secs(6)).await;
+    let _ = stack.clone().oneshot(payment()).await;
+    assert_eq!(auth.handle().blocked(), 1, "a key that is not accepted counts as accepted");
+}
+
+/// An answer to what was sent before the gate closed says nothing about the key of today.
+#[tokio::test(start_paused = true)]
+async fn a3_a_late_answer_does_not_open_the_auth_gate() {
+    let client = service_fn(|request: Request<Body>| async move {
+        if request.method() == "POST" {
+            tokio::time::sleep(secs(3)).await;
+            return Ok::<_, BoxError>(answer(200));
+        }
+        Ok(answer(401))
+    });
+    let auth = AuthGate::default();
+    let stack = Gated::new(client, auth.clone());
+    let before = tokio::spawn(stack.clone().oneshot(payment()));
+    tokio::time::sleep(secs(1)).await;
+    for _ in 0..3 {
+        let _ = stack.clone().oneshot(read()).await;
+    }
+    assert_eq!(auth.handle().blocked(), 1);
+    before.await.expect("no panic").expect("paid");
+    assert_eq!(auth.handle().blocked(), 1);
+}
+
+// === L4: a network that swallows packets: no circuit ever opens ===
+
+#[derive(Debug)]
+struct Failed(tower_stripe::Failure);
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("failed")
+    }
+}
+
+impl std::error::Error for Failed {}
+
+impl tower_stripe::TransportError for Failed {
+    fn failure(&self) -> tower_stripe::Failure {
+        self.0
+    }
+    fn as_source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self)
+    }
+}
+
+/// The recommended client gives up connecting after 10 s. What overlaps counts once: six failures a minute, and ten are needed.
+#[tokio::test(start_paused = true)]
+async fn l4_connections_that_time_out_open_the_local_circuit() {
+    let sent = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&sent);
+    let client = service_fn(move |_: Request<Body>| {
+        count.fetch_add(1, SeqCst);
+        async {
+            tokio::time::sleep(secs(10)).await;
+            Err::<Response<Body>, _>(Failed(tower_stripe::Failure::not_sent(
+                tower_stripe::FailureKind::ConnectTimeout,
+            )))
+        }
+    });
+    let stack = StripeTransport::new(client);
+    for _ in 0..3_000 {
+        let stack = stack.clone();
+        tokio::spawn(async move {
+            let _ = stack.send(read()).await;
+        });
+        tokio::time::sleep(millis(100)).await;
+    }
+    let opened = stack.breaker().local_state(Host::Api);
+    let last = sent.load(SeqCst);
+    assert_eq!(opened, State::Open, "after five minutes of it, and {last} attempts to connect");
+}
+
+// === L5: what the client refused by itself counts as an outage of Stripe's ===
+
+#[tokio::test(start_paused = true)]
+async fn l5_a_client_that_proves_that_it_sent_nothing_does_not_open_the_circuit_of_a_partition() {
+    let client = service_fn(|_: Request<Body>| async {
+        // As of a pool that is exhausted.
+        Err::<Response<Body>, _>(Failed(tower_stripe::Failure::not_sent(tower_stripe::FailureKind::Other)))
+    });
+    let stack = StripeTransport::new(client);
+    for _ in 0..20 {
+        let _ = stack.send(read()).await;
+    }
+    assert_eq!(stack.breaker().state(partition(Traffic::Read)), State::Closed);
+}
+
+// === L6: another host that was allowed shares the circuits of Stripe's own ===
+
+#[tokio::test(start_paused = true)]
+async fn l6_a_dead_proxy_does_not_open_the_circuits_of_stripe() {
+    let client = service_fn(|request: Request<Body>| async move {
+        if request.uri().host() == Some("proxy.internal") {
+            return Err(Failed(tower_stripe::Failure::not_sent(tower_stripe::FailureKind::Tcp)));
+        }
+        Ok(answer(200))
+    });
+    let stack = StripeTransport::builder().allow_host("proxy.internal").build().expect("valid").layer(client);
+    for _ in 0..10 {
+        let mut request = read();
+        *request.uri_mut() = "https://proxy.internal/v1/charges/ch_1".parse().unwrap();
+        let _ = stack.send(request).await;
+    }
+    let answer = stack.send(payment()).await;
+    assert!(answer.is_ok(), "{:?}", answer.err().map(|e| e.to_string()));
+}
+
+// === L7: passes at 12bb065; of main's work in progress 8cff6b6 ("a run of failures ends only by news") ===
+
+/// A hundred calls a second: 92 % succeed, after three seconds each; 8 % fail at once. No rule is broken: not half of them
+/// fail, nor ten in a row.
+#[tokio::test(start_paused = true)]
+async fn l7_a_few_fast_failures_among_slow_successes_are_no_run() {
+    let client = service_fn(|request: Request<Body>| async move {
+        let fails = request.headers().contains_key("x-fails");
+        tokio::time::sleep(if fails { millis(20) } else { secs(3) }).await;
+        Ok::<_, BoxError>(answer(if fails { 500 } else { 200 }))
+    });
+    let breaker = BreakerGate::new(BreakerConfig::builder().jitter_seed(1).build().expect("valid"));
+    let stack = Gated::new(client, breaker.clone());
+    for i in 0..3_000_u32 {
+        let mut request = read();
+        // Only once successes come back.
+        if i > 500 && i % 12 == 0 {
+            request.headers_mut().insert("x-fails", "1".parse().unwrap());
+        }
+        tokio::spawn(stack.clone().oneshot(request));
+        tokio::time::sleep(millis(10)).await;
+        assert_eq!(breaker.handle().state(partition(Traffic::Read)), State::Closed, "after {i} calls");
+    }
+}
+
+// === T1: detach ===
+
+/// "Nothing yet: … The call ends with its caller." The first attempt provably was not sent.
+#[tokio::test(start_paused = true)]
+async fn t1_a_payment_of_which_nothing_was_sent_ends_with_its_caller() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&calls);
+    let client = service_fn(move |_: Request<Body>| {
+        let first = count.fetch_add(1, SeqCst) == 0;
+        let no_route = || Failed(tower_stripe::Failure::not_sent(tower_stripe::FailureKind::Connect));
+        async move { if first { Err(no_route()) } else { Ok(answer(200)) } }
+    });
+    let stack = DetachLayer::default().layer(StripeTransport::new(client));
+    let handle = ReportHandle::new();
+    let mut request = payment();
+    request.extensions_mut().insert(handle.clone());
+    let gone = tokio::time::timeout(millis(50), stack.send(request)).await;
+    assert!(gone.is_err());
+    tokio::time::sleep(secs(60)).await;
+    assert_eq!(calls.load(SeqCst), 1, "{:?}", handle.report());
+}
+
+// === S: settings ===
+
+#[test]
+fn s1_the_profiles_are_valid() {
+    for profile in [Profile::Interactive, Profile::Background, Profile::SdkCompatible] {
+        let built = profile.builder().build();
+        assert!(built.is_ok(), "{profile:?}: {}", built.err().map(|e| e.to_string()).unwrap_or_default());
+    }
+}
+
+#[test]
+fn s2_a_breaker_that_is_off_does_not_forbid_a_long_attempt() {
+    let built = StripeTransport::builder()
+        .attempt_timeout(secs(60))
+        .breaker(BreakerConfig::builder().control(Control::Disabled))
+        .build();
+    assert!(built.is_ok(), "{}", built.err().map(|e| e.to_string()).unwrap_or_default());
+}
+
+#[test]
+fn s3_a_grace_that_never_ends_is_refused() {
+    assert!(BreakerConfig::builder().money_grace(Duration::MAX).build().is_err());
+    assert!(BreakerConfig::builder().probe_grace(Duration::MAX).build().is_err());
+}
+
+/// What may be in flight was set at build; nothing changes it any more.
+#[test]
+fn s4_the_limit_in_flight_can_be_changed_at_run_time() {
+    use tower_stripe::governor::{Bucket, Limit};
+    let n = |n| std::num::NonZeroU32::new(n).expect("not zero");
+    let gate = GovernorGate::new(GovernorConfig::builder().max_in_flight(100).build().expect("valid"));
+    let half = Limit::per_second(n(90)).in_flight(50);
+    let set = gate.handle().set_limit(Mode::Live, Bucket::Global, half);
+    assert!(set.is_ok(), "{}", set.err().map(|e| e.to_string()).unwrap_or_default());
+}
