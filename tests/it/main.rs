@@ -16,6 +16,7 @@ mod handed_back;
 mod hostile_input;
 mod keys;
 mod locks;
+mod outages;
 mod retries;
 mod reuse;
 mod secrets;
