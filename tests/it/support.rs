@@ -1,5 +1,6 @@
 //! What all tests share: the simulator as a client, payments, and what the other side saw.
 
+pub(crate) mod circuits;
 pub(crate) mod load;
 pub(crate) mod notes;
 
