@@ -36,7 +36,7 @@ impl Mix {
         match (self, n % 10) {
             (Self::Payments, _) | (Self::Shop, 0 | 2 | 4 | 6 | 8) => payment(&order),
             (Self::Shop, 1 | 5) => post("/v1/customers", &order, format!("metadata[order]={order}")),
-            (Self::Shop | Self::Reads, _) => get("/v1/customers?limit=1", &order),
+            (Self::Shop | Self::Reads, _) => get("/v1/customers/cus_nobody", &order),
         }
     }
 }
@@ -45,7 +45,7 @@ impl Mix {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     pub(crate) offered: Duration,
-    pub(crate) ended: Duration,
+    /// Whether Stripe itself has answered: that nobody has this customer is an answer too.
     pub(crate) succeeded: bool,
 }
 
@@ -76,8 +76,8 @@ pub(crate) async fn offer(
         let stripe = stripe.clone();
         calls.spawn(async move {
             let answer = stripe.send(mix.call(n)).await;
-            let succeeded = answer.is_ok_and(|answer| answer.status().is_success());
-            Call { offered: began + (due - start), ended: began + start.elapsed(), succeeded }
+            let succeeded = answer.is_ok_and(|answer| answer.status().as_u16() < 500);
+            Call { offered: began + (due - start), succeeded }
         });
     }
     let mut calls = calls.join_all().await;
