@@ -166,7 +166,10 @@ async fn a_403_is_a_matter_of_one_call() {
     weather(&sim, all_day().answers(Canned::json(403, &body), 1.0));
     for _ in 0..200 {
         let answer = stripe.send(payment("o")).await.expect("an answer");
-        assert_eq!((answer.outcome(), answer.certainty()), (Some(Outcome::Forbidden), Some(Certainty::Rejected)));
+        assert_eq!(
+            (answer.outcome(), answer.certainty()),
+            (Some(Outcome::Forbidden), Some(Certainty::Rejected))
+        );
         assert_eq!((stop(&answer), answer.advice()), (Some(Stop::Final), Some(Advice::SameKey)));
     }
     assert_eq!((sim.log().len(), stripe.auth_gate().blocked()), (200, 0));

@@ -31,7 +31,12 @@ fn builder(seed: u64) -> Builder {
 /// The settings that the figures of these tests depend on are those in force.
 fn assert_settings(stripe: &StripeTransport<SimClient>) {
     let settings = stripe.describe().to_string();
-    for setting in ["max_attempts = 3", "limit = global, 400/s, burst 40", "consecutive_failures = 10", "max_interval = 5s"] {
+    for setting in [
+        "max_attempts = 3",
+        "limit = global, 400/s, burst 40",
+        "consecutive_failures = 10",
+        "max_interval = 5s",
+    ] {
         assert!(settings.contains(setting), "{setting} is not in\n{settings}");
     }
 }
@@ -78,7 +83,8 @@ impl Drill {
         let mut from = end;
         while from + secs(1) <= last {
             let second = self.calls.iter().filter(|call| (from..from + secs(1)).contains(&call.offered));
-            let (all, good) = second.fold((0, 0), |(all, good), call| (all + 1, good + usize::from(call.succeeded)));
+            let (all, good) =
+                second.fold((0, 0), |(all, good), call| (all + 1, good + usize::from(call.succeeded)));
             from += millis(50);
             if good * 100 < all * 99 {
                 recovered = from - end;
@@ -91,13 +97,12 @@ impl Drill {
     fn herd(&self) -> f64 {
         let log = self.sim.log();
         let after: Vec<_> = log.iter().map(|seen| seen.at).filter(|at| *at >= self.down.1).collect();
-        let second = |from: &Duration| after.iter().filter(|at| (*from..*from + secs(1)).contains(*at)).count();
+        let second =
+            |from: &Duration| after.iter().filter(|at| (*from..*from + secs(1)).contains(*at)).count();
         let peak = after.iter().step_by(10).map(second).max().unwrap_or_default();
         peak as f64 / f64::from(RATE)
     }
 }
-
-
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_of_half_a_minute_is_noticed_at_once_and_over_in_seconds() {
@@ -106,7 +111,9 @@ async fn an_outage_of_half_a_minute_is_noticed_at_once_and_over_in_seconds() {
             let outage = fails_fast(secs(30));
             let drill = Drill::run(builder(7), mix, secs(healthy), outage, secs(30), secs(10)).await;
             let (reached, recovered, herd) = (drill.reached(), drill.recovered(), drill.herd());
-            println!("{mix:?}, {healthy} s of health: reached={reached} recovered={recovered:?} herd={herd:.2}");
+            println!(
+                "{mix:?}, {healthy} s of health: reached={reached} recovered={recovered:?} herd={herd:.2}"
+            );
             assert_eq!(drill.offered(), 6_000);
             assert!(reached <= 60, "{mix:?} after {healthy} s: {reached} of 6,000");
             assert!(recovered <= secs(6), "{mix:?} after {healthy} s: {recovered:?}");
@@ -124,7 +131,8 @@ fn hundred_phases(mix: Mix) -> Vec<Duration> {
         let phases = (from..100).step_by(2).map(|n| {
             // Long enough that the interval between two probes has reached its maximum.
             let lasts = secs(8) + millis(73) * n;
-            let drill = Drill::run(builder(n.into()), mix, secs(1), fails_fast(lasts), lasts, secs(4) + millis(50));
+            let drill =
+                Drill::run(builder(n.into()), mix, secs(1), fails_fast(lasts), lasts, secs(4) + millis(50));
             runtime.block_on(drill).recovered()
         });
         phases.collect::<Vec<_>>()
@@ -157,9 +165,14 @@ async fn an_outage_that_hangs_gets_what_may_be_in_flight_and_probes() {
         let builder = builder(7).attempt_timeout(secs(10));
         let drill = Drill::run(builder, Mix::Shop, secs(healthy), outage, secs(30), secs(15)).await;
         let log = drill.sim.log();
-        let during = |from: Duration| log.iter().filter(|seen| seen.at >= from && seen.at < drill.down.1).count();
+        let during =
+            |from: Duration| log.iter().filter(|seen| seen.at >= from && seen.at < drill.down.1).count();
         let (reached, after_timeouts) = (drill.reached(), during(drill.down.0 + secs(10)));
-        println!("{healthy} s of health: {reached} reached it, {after_timeouts} after the first time limit; recovered {:?}, herd {:.2}", drill.recovered(), drill.herd());
+        println!(
+            "{healthy} s of health: {reached} reached it, {after_timeouts} after the first time limit; recovered {:?}, herd {:.2}",
+            drill.recovered(),
+            drill.herd()
+        );
         assert!(reached - after_timeouts <= 100, "{reached} less {after_timeouts}");
         assert!(after_timeouts <= 15, "{after_timeouts} probes in 20 s");
         assert!(drill.herd() <= 2.0);
@@ -225,7 +238,8 @@ async fn ten_thousand_calls_a_second_are_multiplied_by_no_more_than_the_budget()
     assert!(wire >= CALLS as usize);
     // With it: those that were under way when it opened, and probes.
     let sim = down();
-    let calls = offer(&sim, &transport_of(&sim, builder(7).governor(ungoverned())), Mix::Shop, 10_000, secs(3)).await;
+    let calls =
+        offer(&sim, &transport_of(&sim, builder(7).governor(ungoverned())), Mix::Shop, 10_000, secs(3)).await;
     let wire = sim.log().iter().filter(|seen| seen.at < secs(3)).count();
     let after = sim.log().iter().filter(|seen| seen.at >= millis(100) && seen.at < secs(3)).count();
     println!("{wire} with the breaker, {after} of them after 100 ms");
@@ -244,10 +258,17 @@ async fn many_transports_that_met_one_outage_do_not_come_back_together() {
         tokio::spawn(async move { offer(&sim, &stripe, Mix::Shop, 10, secs(30)).await })
     });
     for calls in futures_util::future::join_all(calls).await {
-        assert!(calls.expect("no panic").iter().filter(|call| call.offered >= secs(27)).all(|call| call.succeeded));
+        assert!(
+            calls
+                .expect("no panic")
+                .iter()
+                .filter(|call| call.offered >= secs(27))
+                .all(|call| call.succeeded)
+        );
     }
     let peak = |from: Duration, until: Duration, width: Duration| {
-        let at: Vec<_> = sim.log().iter().map(|seen| seen.at).filter(|at| (from..until).contains(at)).collect();
+        let at: Vec<_> =
+            sim.log().iter().map(|seen| seen.at).filter(|at| (from..until).contains(at)).collect();
         at.iter().map(|from| at.iter().filter(|at| (*from..*from + width).contains(*at)).count()).max()
     };
     // The offered load is 500 a second.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::{HeaderValue, Request, Uri};
-use stripe_sim::{Canned, Fault, Faults, FaultKind, Phase, Reason, Scenario, Sim, Step};
+use stripe_sim::{Canned, Fault, FaultKind, Faults, Phase, Reason, Scenario, Sim, Step};
 use tokio::time::sleep;
 use tower_stripe::{
     Certainty, RetryLimit, StripeTransport,
@@ -53,7 +53,10 @@ impl Drill {
     fn stormy(&self, kind: &str) -> usize {
         let log = self.sim.log();
         let kinds = seen(&self.sim, 0);
-        log.iter().zip(kinds).filter(|(seen, is)| (secs(5)..secs(35)).contains(&seen.at) && *is == kind).count()
+        log.iter()
+            .zip(kinds)
+            .filter(|(seen, is)| (secs(5)..secs(35)).contains(&seen.at) && *is == kind)
+            .count()
     }
 
     fn lost(&self, from: Duration) -> usize {
@@ -80,9 +83,9 @@ async fn writes_that_fail_while_reads_are_well_neither_flap_nor_stick() {
     assert_eq!(drill.stormy("probe"), 0, "reads show that stripe can be reached");
     let opened = drill.writes[0].at;
     let log = drill.sim.log();
-    let paid = log.iter().filter(|seen| {
-        seen.path == "/v1/payment_intents" && seen.arrived > opened && seen.at < secs(35)
-    });
+    let paid = log
+        .iter()
+        .filter(|seen| seen.path == "/v1/payment_intents" && seen.arrived > opened && seen.at < secs(35));
     assert_eq!(paid.count(), 0, "no payment was sent to see whether stripe is back");
     assert_eq!(drill.lost(secs(41)), 0, "it does not stick");
 }
@@ -167,7 +170,8 @@ async fn connections_that_cannot_be_made_open_a_circuit_of_their_own() {
     for round in 0..10 {
         assert_eq!(breaker.local_state(Host::Api), State::Closed, "after {round} dials");
         let failed = join_all((0..50).map(|_| stripe.send(once(write("o"))))).await;
-        let proofs: Vec<_> = failed.into_iter().map(|failed| failed.expect_err("no route").certainty()).collect();
+        let proofs: Vec<_> =
+            failed.into_iter().map(|failed| failed.expect_err("no route").certainty()).collect();
         assert_eq!(proofs, [Certainty::NotSent; 50]);
     }
     assert_eq!(breaker.local_state(Host::Api), State::Open);
@@ -228,8 +232,12 @@ async fn an_outage_of_uploads_is_none_of_payments() {
         stripe.send(payment("o")).await.expect("the api is well");
         stripe.send(read("o")).await.expect("the api is well");
     }
-    let open: Vec<_> =
-        stripe.breaker().states().filter(|(_, state)| *state == State::Open).map(|(which, _)| which).collect();
+    let open: Vec<_> = stripe
+        .breaker()
+        .states()
+        .filter(|(_, state)| *state == State::Open)
+        .map(|(which, _)| which)
+        .collect();
     let files = Partition { host: Host::Files, mode: Mode::Sandbox, traffic: Traffic::Write };
     assert_eq!(open, [files]);
     // The probe goes to the host that it is about.

@@ -170,4 +170,3 @@ impl Service<Request<Full<Bytes>>> for Wire {
         })
     }
 }
-
