@@ -3,8 +3,8 @@
 //!
 //! # What
 //! [`StripeTransport`] wraps an HTTP client, any `Service<http::Request<B>>`, with all layers in the one order that is
-//! safe. Each layer also works alone: [`idempotency`], [`retry`], [`timeout`], [`request_id`], [`classify`]. [`edge`] has
-//! the recommended client.
+//! safe. Each layer also works alone: [`idempotency`], [`retry`], [`auth_gate`], [`breaker`], [`governor`], [`timeout`],
+//! [`request_id`], [`classify`]. [`edge`] has the recommended client, [`detach`] lets payments finish whose callers have gone.
 //!
 //! # Why
 //! A request whose answer was lost may have charged a card. Whoever sends it again without a key charges twice; whoever
@@ -46,7 +46,8 @@
 //! | feature | default | brings |
 //! |---|---|---|
 //! | `transport` | yes | [`StripeTransport`] and all layers |
-//! | `idempotency`, `retry`, `timeout`, `request-id`, `classify` | yes | one layer each |
+//! | `idempotency`, `retry`, `auth-gate`, `breaker`, `governor`, `timeout`, `request-id`, `classify` | yes | one layer each |
+//! | `detach` | yes | [`detach`], which is put around the transport by hand |
 //! | `hyper-util` | no | [`edge::hyper_util`], the recommended client |
 //!
 //! The vocabulary in [`vocab`] is always there. Longer explanations are in [`_documentation`].
@@ -60,6 +61,8 @@ pub mod auth_gate;
 pub mod breaker;
 #[cfg(feature = "classify")]
 pub mod classify;
+#[cfg(feature = "detach")]
+pub mod detach;
 #[cfg(feature = "governor")]
 pub mod governor;
 #[cfg(feature = "idempotency")]

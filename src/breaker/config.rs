@@ -269,8 +269,8 @@ impl BreakerBuilder {
             _ => {}
         }
         for (limit, ratio, slow) in [
-            ("slow_calls(read).limit", "breaker.slow_calls(read).ratio", config.slow_calls[0]),
-            ("slow_calls(write).limit", "breaker.slow_calls(write).ratio", config.slow_calls[1]),
+            ("slow_calls(read).limit", "slow_calls(read).ratio", config.slow_calls[0]),
+            ("slow_calls(write).limit", "slow_calls(write).ratio", config.slow_calls[1]),
         ] {
             if let Some(slow) = slow {
                 positive(limit, slow.limit, problems);
@@ -287,8 +287,8 @@ impl BreakerBuilder {
         positive("probe_lease", config.probe_lease, problems);
         for (name, time) in [
             ("max_interval", config.max_interval),
-            ("breaker.probe_lease", config.probe_lease),
-            ("breaker.ramp", config.ramp),
+            ("probe_lease", config.probe_lease),
+            ("ramp", config.ramp),
         ] {
             if time > LONGEST {
                 problems.push(Setting::time(name, time).must_be("at most 3600s"));

@@ -2,15 +2,22 @@
 
 mod cell;
 mod pair;
+mod step;
+mod ticket;
 mod verdict;
 mod window;
 
 use std::time::{Duration, Instant};
 
-use self::{cell::Cell, pair::Pair};
+use self::{
+    cell::Cell,
+    pair::{Admission, Pair},
+    ticket::{Role, Ticket},
+};
 pub(super) use self::{
-    cell::{Change, Role, Step, Ticket, Tier, Verdict, Which},
-    pair::{Admission, Finding},
+    pair::Finding,
+    step::{Change, Step, Which},
+    ticket::{Tier, Verdict},
     verdict::{Dial, dial, verdict},
 };
 use super::{

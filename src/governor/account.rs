@@ -162,7 +162,7 @@ impl<W> Account<W> {
         if let (true, Some(object)) = (parked, alone) {
             self.objects.wait(object, index);
         }
-        self.dispatch(now);
+        let next = self.dispatch(now);
         if let Some(grant) = self.granted(index) {
             self.queue.remove(index);
             return Admission::Now(grant);
@@ -179,8 +179,12 @@ impl<W> Account<W> {
             self.forget(index, now);
             return Admission::No(refusal);
         }
-        if let Some(waiter) = self.queue.get_mut(index).filter(|_| !parked) {
-            waiter.armed = waiter.armed.min(turn.max(now + 1));
+        // Whoever is next has been told when it can go, and who is parked is told when that ends.
+        let is_next = next.is_some_and(|(_, first)| first == index);
+        if let Some(waiter) = self.queue.get_mut(index).filter(|_| !parked && !is_next) {
+            // If no token is lacking, somebody else will give it what it waits for.
+            let armed = if turn > now { turn } else { now + SECOND };
+            waiter.armed = waiter.armed.min(armed);
         }
         Admission::Wait(ticket)
     }
@@ -305,6 +309,8 @@ impl<W> Account<W> {
             }
             RateLimitReason::Unstated => {}
         }
+        // What grows back by itself can be waited for.
+        self.dispatch(now);
     }
 
     /// Other limits are in force.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, Hash, Hasher, RandomState},
+    hash::{BuildHasher, Hash, RandomState},
     sync::{Arc, OnceLock},
     task::Waker,
     time::{Duration, Instant},
@@ -93,9 +93,7 @@ impl Core {
     }
 
     pub(super) fn object(&self, id: impl Hash) -> Object {
-        let mut hasher = self.hasher.build_hasher();
-        id.hash(&mut hasher);
-        hasher.finish()
+        self.hasher.hash_one(id)
     }
 
     pub(super) fn account(&self, credential: Credential, mode: Mode, now: Tick) -> Shared {
@@ -164,7 +162,7 @@ impl Table {
             first.is_some_and(|(first, _)| first == key)
                 // Whoever else has it may be about to use it.
                 || Arc::strong_count(account) > 1
-                || !account.with(|account| account.is_idle_since(now.saturating_sub(IDLE), now))
+                || !now.checked_sub(IDLE).is_some_and(|then| account.with(|a| a.is_idle_since(then, now)))
         });
         self.accounts.len() < MAX_ACCOUNTS
     }

@@ -26,6 +26,8 @@ pub(super) struct Allowance {
     /// The pace when nothing is cut.
     full: Option<Pace>,
     bucket: Option<TokenBucket>,
+    /// How many tokens were taken of the buckets before.
+    taken: u64,
     cut: Option<Cut>,
     stepped: Tick,
     pub(super) slots: Slots,
@@ -36,6 +38,7 @@ impl Allowance {
         Self {
             full: allowed.pace,
             bucket: allowed.pace.map(TokenBucket::new),
+            taken: 0,
             cut: None,
             stepped: 0,
             slots: Slots::new(allowed.in_flight),
@@ -60,7 +63,7 @@ impl Allowance {
     }
 
     pub(super) fn refund(&mut self, serial: u64) {
-        if let Some(bucket) = self.bucket.as_mut().filter(|_| serial > 0) {
+        if let Some(bucket) = &mut self.bucket {
             bucket.refund(serial);
         }
     }
@@ -99,8 +102,12 @@ impl Allowance {
         self.slots.resize(allowed.in_flight);
         self.full = allowed.pace;
         match (allowed.pace, &self.bucket) {
-            (Some(pace), None) => self.bucket = Some(TokenBucket::new(pace)),
-            (None, _) => (self.bucket, self.cut) = (None, None),
+            (Some(pace), None) => self.bucket = Some(TokenBucket::in_place_of(pace, self.taken)),
+            (None, Some(bucket)) => {
+                self.taken = bucket.taken();
+                (self.bucket, self.cut) = (None, None);
+            }
+            (None, None) => {}
             (Some(_), Some(_)) => {}
         }
         self.apply(now);

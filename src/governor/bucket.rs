@@ -67,12 +67,24 @@ pub(super) struct TokenBucket {
     /// How many tokens were ever taken, and when the last one was: what a refund needs to know.
     taken: u64,
     last: Tick,
+    /// What was taken before was taken of another bucket.
+    first: u64,
 }
 
 impl TokenBucket {
     /// A full one.
     pub(super) const fn new(pace: Pace) -> Self {
-        Self { pace, full_at: 0, taken: 0, last: 0 }
+        Self::in_place_of(pace, 0)
+    }
+
+    /// A full one, in place of one of which so many tokens were taken.
+    pub(super) const fn in_place_of(pace: Pace, taken: u64) -> Self {
+        Self { pace, full_at: 0, taken, last: 0, first: taken }
+    }
+
+    /// How many tokens were taken of it, and of those before it.
+    pub(super) const fn taken(&self) -> u64 {
+        self.taken
     }
 
     pub(super) const fn pace(&self) -> Pace {
@@ -101,6 +113,9 @@ impl TokenBucket {
     /// token that others were taken after gives back only what certainly was not. So the tokens that were kept never
     /// exceed what the bucket had given to them alone.
     pub(super) fn refund(&mut self, serial: u64) {
+        if serial <= self.first || serial > self.taken {
+            return;
+        }
         let later = self.taken - serial;
         let at_least = if later == 0 {
             0

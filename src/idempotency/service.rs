@@ -115,6 +115,7 @@ where
                 // is not to be held during the wait.
                 let deadline = self.shared.guard.as_ref().and_then(|guard| guard.deadline());
                 let deadline = recorder.deadline_of(&request, deadline);
+                recorder.held_back();
                 ResponseFuture::waiting(self.inner.clone(), request, recorder, turn, deadline)
             }
             Err(refusal) => ResponseFuture::refused(recorder.refuse_unread(&request, refusal).into()),

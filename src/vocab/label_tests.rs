@@ -93,6 +93,7 @@ fn every_refusal_says_that_nothing_was_sent_and_what_to_do_about_it() {
         (Refusal::PlainHttp { host: "proxy".into() }, "plain http to \"proxy\""),
         (Refusal::NoRandomness, "no randomness"),
         (Refusal::ReportReused, "give each call its own"),
+        (Refusal::ShuttingDown, "shutting down"),
     ];
     for (refusal, part) in refusals {
         let text = refusal.to_string();

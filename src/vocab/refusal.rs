@@ -67,6 +67,9 @@ pub enum Refusal {
         /// When the object is tried again.
         retry_in: Duration,
     },
+    /// No more calls that may move money are taken: the process is shutting down. A call that was under way when it was
+    /// cut off ends with this, too, and its report says what it may have done.
+    ShuttingDown,
     /// The request brought a [`ReportHandle`] that belongs to another call. If that was the same order, as when something
     /// outside of the stack retries, it may have been executed: look it up.
     ReportReused,
@@ -93,6 +96,7 @@ impl Refusal {
             Self::Saturated { .. } => "saturated",
             Self::WaitTooLong { .. } => "wait_too_long",
             Self::ObjectCooling { .. } => "object_cooling",
+            Self::ShuttingDown => "shutting_down",
         }
     }
 
@@ -156,6 +160,9 @@ impl fmt::Display for Refusal {
             Self::ReportReused => f.write_str(
                 "refused before sending: the report handle of the request belongs to another call; \
                  give each call its own",
+            ),
+            Self::ShuttingDown => f.write_str(
+                "refused before sending: the process is shutting down, and takes no more calls that may move money",
             ),
             Self::CircuitOpen { retry_in: Some(retry_in) } => write!(
                 f,

@@ -18,7 +18,13 @@ use std::sync::Mutex;
 pub(crate) struct Lock<T>(Mutex<T>);
 
 impl<T> Lock<T> {
-    #[cfg(any(feature = "auth-gate", feature = "breaker", feature = "governor", feature = "idempotency"))]
+    #[cfg(any(
+        feature = "auth-gate",
+        feature = "breaker",
+        feature = "detach",
+        feature = "governor",
+        feature = "idempotency"
+    ))]
     pub(crate) fn new(value: T) -> Self {
         Self(Mutex::new(value))
     }

@@ -11,6 +11,7 @@ mod composition;
 mod contract;
 mod credentials;
 mod declines;
+mod detach;
 mod docs;
 mod expiry;
 mod guard;

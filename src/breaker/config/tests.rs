@@ -106,3 +106,23 @@ fn the_defaults_are_those_of_the_documentation() {
     );
     assert!(config.synthetic_probes && config.local && config.jitter_seed.is_none());
 }
+
+#[test]
+fn the_settings_in_force_are_told_by_name() {
+    let config = BreakerConfig::builder()
+        .control(Control::ObserveOnly)
+        .consecutive_failures(None)
+        .slow_calls(Traffic::Write, seconds(3), Ratio::percent(80))
+        .build()
+        .unwrap();
+    let told: Vec<_> = config.settings().iter().map(ToString::to_string).collect();
+    for expected in [
+        "control = observe_only",
+        "window = 60s",
+        "consecutive_failures = off",
+        "slow_calls = write, 3s, 80 %",
+    ] {
+        assert!(told.iter().any(|told| told == expected), "{expected}: {told:?}");
+    }
+    assert_eq!(BreakerConfig::default().settings().len(), 15, "slow_calls only where they are limited");
+}

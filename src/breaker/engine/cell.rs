@@ -7,7 +7,9 @@ use super::{
         config::BreakerConfig,
         state::{Control, State, Why},
     },
-    window::{Counts, Window},
+    step::{Change, Step, Which, interval, rest},
+    ticket::{Role, Ticket, Tier, Verdict},
+    window::Window,
 };
 
 /// So many failures in a row reopen during the ramp: there are too few calls yet for the usual rules.
@@ -17,83 +19,6 @@ const RAMP_START: u64 = 100;
 const ALL: u64 = 1_000;
 /// How long what may not be tried twice, or for the last time, waits on top of the grace for other money.
 const LAST_RESORT: Duration = Duration::from_secs(2);
-
-/// What a step needs besides the circuit.
-#[derive(Debug)]
-pub(in super::super) struct Step<'a> {
-    pub(in super::super) rules: &'a BreakerConfig,
-    pub(in super::super) now: Instant,
-    /// A random number.
-    pub(in super::super) draw: u64,
-    /// Where the transitions go.
-    pub(in super::super) changes: &'a mut Vec<Change>,
-}
-
-/// A transition of one circuit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(in super::super) struct Change {
-    pub(in super::super) which: Which,
-    pub(in super::super) from: State,
-    pub(in super::super) to: State,
-    pub(in super::super) why: Why,
-    pub(in super::super) at: Instant,
-    pub(in super::super) generation: u64,
-}
-
-/// Which circuit of a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Which {
-    Read,
-    Write,
-    /// Whether the host can be connected to at all.
-    Local,
-}
-
-/// Who may probe a half-open write circuit, and how soon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in super::super) enum Tier {
-    /// Moves no money and may be repeated; any GET.
-    Harmless,
-    /// Moves money, and the call can be tried again with its key if the probe is lost.
-    Money,
-    /// What a lost probe leaves unknown for good.
-    Last,
-}
-
-/// What an attempt was admitted as. Whatever comes of it counts in the generation that admitted it, or not at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Ticket {
-    pub(in super::super) generation: u64,
-    pub(in super::super) role: Role,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Role {
-    /// Does not count.
-    Untagged,
-    /// One of many, in a closed circuit.
-    Counted,
-    /// Holds this lease.
-    Probe(u64),
-    /// Holds this lease of an open write circuit: a GET that asks whether the host can be reached.
-    Reach(u64),
-}
-
-impl Ticket {
-    pub(in super::super) const UNTAGGED: Self = Self { generation: 0, role: Role::Untagged };
-
-    pub(in super::super) const fn is_probe(self) -> bool {
-        matches!(self.role, Role::Probe(_) | Role::Reach(_))
-    }
-}
-
-/// What an attempt says about a circuit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Verdict {
-    Success,
-    Failure,
-    Neutral,
-}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lease {
@@ -413,50 +338,4 @@ impl Cell {
             step.changes.push(Change { which, from, to, why, at, generation });
         }
     }
-}
-
-impl Which {
-    const fn slow(self, rules: &BreakerConfig) -> Option<super::super::config::SlowCalls> {
-        match self {
-            Self::Read => rules.slow_calls[0],
-            Self::Write => rules.slow_calls[1],
-            Self::Local => None,
-        }
-    }
-
-    /// The rule that these counts break.
-    fn tripped(self, rules: &BreakerConfig, counts: Counts) -> Option<Why> {
-        let Counts { calls, failures, slow, run } = counts;
-        if rules.consecutive_failures.is_some_and(|limit| run >= u64::from(limit)) {
-            return Some(Why::Consecutive { failures: run });
-        }
-        if self == Self::Local || calls < u64::from(rules.min_calls) {
-            return None;
-        }
-        let reaches = |part: u64, ratio: crate::vocab::Ratio| {
-            part.saturating_mul(1_000) >= calls.saturating_mul(u64::from(ratio.as_permille()))
-        };
-        if rules.failure_ratio.is_some_and(|ratio| reaches(failures, ratio)) {
-            return Some(Why::Ratio { failures, calls });
-        }
-        let limit = self.slow(rules)?;
-        reaches(slow, limit.ratio).then_some(Why::Slow { slow, calls })
-    }
-}
-
-/// What remains of `time` since `start`.
-fn rest(step: &Step<'_>, start: Instant, time: Duration) -> Duration {
-    time.saturating_sub(step.now.saturating_duration_since(start))
-}
-
-/// How long to stay open for the `level`-th time, counted from 0: doubling up to the maximum, and placed by `draw` in the
-/// upper half, so that those who failed together do not come back together.
-pub(super) fn interval(rules: &BreakerConfig, level: u32, draw: u64) -> Duration {
-    let whole = 2_u32
-        .checked_pow(level)
-        .and_then(|factor| rules.base_interval.checked_mul(factor))
-        .map_or(rules.max_interval, |time| time.min(rules.max_interval));
-    let half = whole / 2;
-    let nanos = ((whole - half).as_nanos() * u128::from(draw)) >> 64;
-    half + Duration::from_nanos(nanos as u64)
 }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::{
     super::state::{Control, Traffic, Why},
-    cell::{Cell, Phase, Role, Step, Ticket, Tier, Verdict, Which},
+    cell::{Cell, Phase},
+    step::{Step, Which},
+    ticket::{Role, Ticket, Tier, Verdict},
 };
 
 /// After so many rounds in which reads gave no evidence, writes do without.
@@ -97,10 +99,7 @@ impl Pair {
     }
 
     fn admit_write(&mut self, step: &mut Step<'_>, tier: Tier, synthetic: bool) -> Admission {
-        let asked = matches!(self.write.phase, Phase::Open { .. });
-        if self.write.expire(step) && asked {
-            self.unproven += 1;
-        }
+        self.expire_write(step);
         match self.write.phase {
             Phase::Closed { .. } => return self.write.enter(step).into(),
             Phase::Open { until, .. } if step.now < until => {
@@ -179,8 +178,10 @@ impl Pair {
                 }
             }
             (Role::Probe(_), Traffic::Write) => {
-                if !self.write.expire(step) {
-                    self.write.probed(step, ticket, finding.verdict);
+                self.expire_write(step);
+                self.write.probed(step, ticket, finding.verdict);
+                if matches!(self.write.phase, Phase::Open { .. }) {
+                    self.unproven = 0;
                 }
             }
         }
@@ -189,13 +190,11 @@ impl Pair {
 
     /// The GET that asked for an open write circuit has ended.
     fn reached(&mut self, step: &mut Step<'_>, ticket: Ticket, finding: Finding) {
-        let expired = self.write.expire(step);
-        if !expired && !self.write.release(ticket) {
+        self.expire_write(step);
+        if !self.write.release(ticket) {
             return;
         }
-        if expired {
-            self.unproven += 1;
-        } else if finding.verdict == Verdict::Failure {
+        if finding.verdict == Verdict::Failure {
             self.unproven += 1;
             self.write.open(step, Why::ProbeFailed, step.now);
         } else if !self.note(step, finding) {
@@ -224,6 +223,14 @@ impl Pair {
     fn expire_read(&mut self, step: &mut Step<'_>) {
         if self.read.expire(step) {
             self.round_without_evidence();
+        }
+    }
+
+    /// A GET that was lost is a round without evidence. A write that failed was tried: after that, GETs are asked anew.
+    fn expire_write(&mut self, step: &mut Step<'_>) {
+        let asked = matches!(self.write.phase, Phase::Open { .. });
+        if self.write.expire(step) {
+            self.unproven = if asked { self.unproven + 1 } else { 0 };
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::cell::Verdict;
+use super::ticket::Verdict;
 use crate::vocab::{FailureKind, Outcome};
 
 /// What an attempt says about connecting to the host.

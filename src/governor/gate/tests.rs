@@ -1,1 +1,3 @@
-
+mod giving_back;
+mod pacing;
+mod scenarios;

@@ -160,6 +160,19 @@ impl Recorder {
         HandedOn { recorder: Some(self.clone()), since: time::now() }
     }
 
+    /// For a layer that holds back what an outer layer has handed on: until it is handed on again, nothing is sent.
+    #[cfg(feature = "idempotency")]
+    pub(crate) fn held_back(&self) {
+        self.shared().state.with(|state| state.handed_on = false);
+    }
+
+    /// Whether anything of the call may have been sent: an attempt, or a request handed on of which no layer within gives
+    /// an account. What is held back was not.
+    #[cfg(feature = "detach")]
+    pub(crate) fn may_have_been_sent(&self) -> bool {
+        self.shared().state.with(|state| state.made_now() > 0 || state.presumed().is_some())
+    }
+
     /// Adds a response head to the open attempt.
     pub fn answered(&self, status: StatusCode, headers: &HeaderMap) {
         self.shared().state.with(|state| {
