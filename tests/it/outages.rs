@@ -11,7 +11,7 @@ use tower_stripe::{StripeTransport, breaker::BreakerConfig, retry::RetryConfig, 
 
 use crate::support::{
     SimClient,
-    load::{Call, Mix, RATE, offer, roomy, server},
+    load::{Call, Mix, RATE, offer, offer_at, roomy, server},
     millis, never_open, secs, transport_of, ungoverned,
 };
 
@@ -122,19 +122,30 @@ async fn an_outage_of_half_a_minute_is_noticed_at_once_and_over_in_seconds() {
     }
 }
 
+/// One phase: an outage of this length, after a second of health. What it came to from its end on.
+///
+/// While nothing changes, a tenth of the calls is offered: what they would find out, they find out a little later.
+async fn phase(mix: Mix, seed: u64, lasts: Duration) -> Duration {
+    let down = (secs(1), secs(1) + lasts);
+    let sim = server().scenario(Scenario::new().then(Phase::new(down.0)).then(fails_fast(lasts))).build();
+    let stripe = transport_of(&sim, builder(seed));
+    assert_settings(&stripe);
+    let few = down.0 + secs(1)..down.1 - secs(1);
+    let times = (0..).map(|n| millis(5) * n).take_while(|at| *at < down.1 + secs(4) + millis(50));
+    let times = times.filter(|at| !few.contains(at) || at.as_millis() % 50 == 0);
+    let calls = offer_at(&sim, &stripe, mix, times).await;
+    Drill { sim, calls, down }.recovered()
+}
+
 /// A hundred outages of other lengths, over two threads; how long each took to be over, sorted. Three seconds and more
 /// are not told apart.
 fn hundred_phases(mix: Mix) -> Vec<Duration> {
     let run = |from: u32| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime");
-        let phases = (from..100).step_by(2).map(|n| {
-            // Long enough that the interval between two probes has reached its maximum.
-            let lasts = secs(8) + millis(73) * n;
-            let drill =
-                Drill::run(builder(n.into()), mix, secs(1), fails_fast(lasts), lasts, secs(4) + millis(50));
-            runtime.block_on(drill).recovered()
-        });
+        // Long enough that the interval between two probes has reached its maximum.
+        let lasts = |n: u32| secs(8) + millis(73) * n;
+        let phases = (from..100).step_by(2).map(|n| runtime.block_on(phase(mix, n.into(), lasts(n))));
         phases.collect::<Vec<_>>()
     };
     let mut all = std::thread::scope(|scope| {

@@ -68,16 +68,26 @@ pub(crate) async fn offer(
     rate: u32,
     lasts: Duration,
 ) -> Vec<Call> {
+    let count = (lasts * rate).as_secs();
+    offer_at(sim, stripe, mix, (0..count).map(|n| Duration::from_secs(n) / rate)).await
+}
+
+/// Offers a call at each of these times from now on, and waits for all of them to end.
+pub(crate) async fn offer_at(
+    sim: &Sim,
+    stripe: &StripeTransport<SimClient>,
+    mix: Mix,
+    times: impl Iterator<Item = Duration>,
+) -> Vec<Call> {
     let (start, began) = (Instant::now(), sim.clock().elapsed());
     let mut calls = JoinSet::new();
-    for n in 0..(lasts * rate).as_secs() {
-        let due = start + Duration::from_secs(n) / rate;
-        sleep_until(due).await;
+    for (n, due) in (0..).zip(times) {
+        sleep_until(start + due).await;
         let stripe = stripe.clone();
         calls.spawn(async move {
             let answer = stripe.send(mix.call(n)).await;
             let succeeded = answer.is_ok_and(|answer| answer.status().as_u16() < 500);
-            Call { offered: began + (due - start), succeeded }
+            Call { offered: began + due, succeeded }
         });
     }
     let mut calls = calls.join_all().await;
