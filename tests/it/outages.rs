@@ -161,9 +161,8 @@ fn hundred_phases(mix: Mix) -> Vec<Duration> {
 #[test]
 fn in_half_of_a_hundred_phases_it_is_over_within_three_seconds() {
     for mix in [Mix::Shop, Mix::Payments, Mix::Reads] {
-        let began = std::time::SystemTime::now();
         let all = hundred_phases(mix);
-        println!("{mix:?}: median {:?}, a tenth within {:?}, wall {:?}", all[49], all[9], began.elapsed());
+        println!("{mix:?}: median {:?}, a tenth within {:?}", all[49], all[9]);
         assert_eq!(all.len(), 100);
         assert!(all[49] < secs(3), "{mix:?}: {all:?}");
     }

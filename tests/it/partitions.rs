@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use tower_stripe::{
     Certainty, RetryLimit, StripeTransport,
     breaker::{BreakerConfig, Circuit, Control, Partition, Scope, State, Traffic, Transition, Why},
+    retry::RetryConfig,
     transport::Builder,
     vocab::{Host, Mode},
 };
@@ -22,8 +23,12 @@ use crate::support::{
     millis, payment, post, secs, sim, transport, transport_of, ungoverned,
 };
 
+/// Repeatable, with limits that are out of the way.
 fn seeded() -> Builder {
-    StripeTransport::builder().governor(roomy()).breaker(BreakerConfig::builder().jitter_seed(4))
+    StripeTransport::builder()
+        .governor(roomy())
+        .retry(RetryConfig::builder().jitter_seed(4))
+        .breaker(BreakerConfig::builder().jitter_seed(4))
 }
 
 // === reads and writes ===

@@ -13,6 +13,7 @@ use tokio::{
 use tower_stripe::{
     StripeTransport,
     governor::{Bucket, GovernorBuilder, GovernorConfig, Limit},
+    vocab::time,
 };
 
 use super::{SimClient, get, millis, payment, post};
@@ -79,7 +80,7 @@ pub(crate) async fn offer_at(
     mix: Mix,
     times: impl Iterator<Item = Duration>,
 ) -> Vec<Call> {
-    let (start, began) = (Instant::now(), sim.clock().elapsed());
+    let (start, began) = (Instant::from_std(time::now()), sim.clock().elapsed());
     let mut calls = JoinSet::new();
     for (n, due) in (0..).zip(times) {
         sleep_until(start + due).await;
