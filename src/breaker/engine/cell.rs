@@ -246,7 +246,9 @@ impl Cell {
         let slow = self.which.slow(step.rules);
         let counts = match verdict {
             Verdict::Neutral => return,
-            Verdict::Success => self.window.success(slow.is_some_and(|slow| on_wire >= slow.limit), step.now),
+            Verdict::Success => {
+                self.window.success(on_wire, slow.is_some_and(|slow| on_wire >= slow.limit), step.now)
+            }
             Verdict::Failure => self.window.failure(step.now),
         };
         let mut relapsed = false;
@@ -259,7 +261,8 @@ impl Cell {
         if self.control == Control::ForcedClosed {
             return;
         }
-        let why = if relapsed { Some(Why::RampFailed) } else { self.which.tripped(step.rules, counts) };
+        let ripe = self.window.run_is_ripe(step.now);
+        let why = if relapsed { Some(Why::RampFailed) } else { self.which.tripped(step.rules, counts, ripe) };
         if let Some(why) = why {
             self.open(step, why, step.now);
         }

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use super::{
     super::state::{Control, Traffic, Why},
     cell::{Cell, Phase},
-    step::{Step, Which},
+    step::{Step, Which, rest},
     ticket::{Role, Ticket, Tier, Verdict},
 };
 
 /// After so many rounds in which reads gave no evidence, writes do without.
-const UNPROVEN_ROUNDS: u32 = 2;
+const UNPROVEN_ROUNDS: u32 = 3;
 
 #[derive(Clone, Debug)]
 pub(in super::super) struct Pair {
@@ -123,7 +123,14 @@ impl Pair {
         }
         self.expire_read(step);
         if self.unproven >= UNPROVEN_ROUNDS {
-            return Reach::Go;
+            // Halfway between two GETs, so that an end of the outage is noticed the sooner.
+            return match self.read.phase {
+                Phase::Open { until, .. } => {
+                    let rest = rest(step, self.read.opened, until.saturating_duration_since(self.read.opened) / 2);
+                    if rest.is_zero() { Reach::Go } else { Reach::Wait(rest) }
+                }
+                Phase::Closed { .. } | Phase::HalfOpen { .. } => Reach::Go,
+            };
         }
         // Since when the reads could have been probed.
         let since = match self.read.phase {
@@ -179,7 +186,16 @@ impl Pair {
             }
             (Role::Probe(_), Traffic::Write) => {
                 self.expire_write(step);
+                let probing = self.write.knows(ticket);
                 self.write.probed(step, ticket, finding.verdict);
+                // What a write has found out, reads need not wait to find out for themselves.
+                if let Phase::Open { until, .. } = &mut self.read.phase
+                    && probing
+                    && finding.verdict == Verdict::Success
+                    && finding.genuine
+                {
+                    *until = step.now.min(*until);
+                }
                 if matches!(self.write.phase, Phase::Open { .. }) {
                     self.unproven = 0;
                 }

@@ -52,9 +52,9 @@ impl Which {
     }
 
     /// The rule that these counts break.
-    pub(super) fn tripped(self, rules: &BreakerConfig, counts: Counts) -> Option<Why> {
+    pub(super) fn tripped(self, rules: &BreakerConfig, counts: Counts, run_is_ripe: bool) -> Option<Why> {
         let Counts { calls, failures, slow, run } = counts;
-        if rules.consecutive_failures.is_some_and(|limit| run >= u64::from(limit)) {
+        if run_is_ripe && rules.consecutive_failures.is_some_and(|limit| run >= u64::from(limit)) {
             return Some(Why::Consecutive { failures: run });
         }
         if self == Self::Local || calls < u64::from(rules.min_calls) {

@@ -41,12 +41,30 @@ pub(super) struct Window {
     newest: u64,
     buckets: [Counts; BUCKETS],
     sum: Counts,
+    /// When the first failure of the run ended.
+    run_began: Instant,
+    /// How long a success takes: the mean of the recent ones, in nanoseconds.
+    usual: u64,
 }
+
+/// However long a success takes, as an upload does: a run that has lasted for so long is one.
+const RIPE: Duration = Duration::from_secs(1);
+
+/// How many successes the mean reaches back to, about.
+const MEMORY: u64 = 64;
 
 impl Window {
     pub(super) fn new(length: Duration, now: Instant) -> Self {
         let width = u64::try_from(length.as_nanos() / BUCKETS as u128).unwrap_or(u64::MAX).max(1);
-        Self { width, origin: now, newest: 0, buckets: [Counts::default(); BUCKETS], sum: Counts::default() }
+        Self {
+            width,
+            origin: now,
+            newest: 0,
+            buckets: [Counts::default(); BUCKETS],
+            sum: Counts::default(),
+            run_began: now,
+            usual: 0,
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -54,9 +72,14 @@ impl Window {
         self.sum = Counts::default();
     }
 
-    pub(super) fn success(&mut self, slow: bool, now: Instant) -> Counts {
+    /// A success that took `on_wire`. It ends a run of failures only if it was sent after that had begun: what was sent
+    /// before an outage, and comes back during it, says nothing about the present.
+    pub(super) fn success(&mut self, on_wire: Duration, slow: bool, now: Instant) -> Counts {
         self.slide(now);
-        if self.sum.run > 0 {
+        let took = u64::try_from(on_wire.as_nanos()).unwrap_or(u64::MAX);
+        self.usual = if self.usual == 0 { took } else { self.usual - self.usual / MEMORY + took / MEMORY };
+        let is_news = now.checked_sub(on_wire).is_some_and(|sent| sent >= self.run_began);
+        if self.sum.run > 0 && is_news {
             self.buckets.iter_mut().for_each(|bucket| bucket.run = 0);
             self.sum.run = 0;
         }
@@ -65,7 +88,17 @@ impl Window {
 
     pub(super) fn failure(&mut self, now: Instant) -> Counts {
         self.slide(now);
+        if self.sum.run == 0 {
+            self.run_began = now;
+        }
         self.add(Counts { calls: 1, failures: 1, slow: 1, run: 1 })
+    }
+
+    /// Whether a run of failures has lasted for as long as a success takes: any that was sent since it began would have
+    /// ended it. Failures are often faster than successes, and a few that come at once, while many a success is still under
+    /// way, are no outage.
+    pub(super) fn run_is_ripe(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.run_began) >= Duration::from_nanos(self.usual).min(RIPE)
     }
 
     fn add(&mut self, one: Counts) -> Counts {

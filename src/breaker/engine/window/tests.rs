@@ -16,7 +16,7 @@ fn it_slides_after_a_million_successes() {
     let start = start();
     let mut window = Window::new(MINUTE, start);
     for i in 0..1_000_000_u64 {
-        window.success(false, start + Duration::from_micros(i));
+        window.success(Duration::ZERO, false, start + Duration::from_micros(i));
     }
     let later = start + MINUTE + Duration::from_secs(1);
     assert_eq!(window.failure(later), Counts { calls: 1, failures: 1, slow: 1, run: 1 });
@@ -49,10 +49,10 @@ fn a_run_expires_and_a_success_ends_it() {
     let at = |seconds| start + Duration::from_secs(seconds);
     assert_eq!([0, 30, 59].map(|s| window.failure(at(s)).run), [1, 2, 3]);
     assert_eq!(window.failure(at(61)).run, 3, "the first is too old");
-    assert_eq!(window.success(true, at(61)), Counts { calls: 4, failures: 3, slow: 4, run: 0 });
+    assert_eq!(window.success(Duration::ZERO, true, at(61)), Counts { calls: 4, failures: 3, slow: 4, run: 0 });
     assert_eq!(window.failure(at(61)).run, 1);
     window.clear();
-    assert_eq!(window.success(false, at(61)), Counts { calls: 1, failures: 0, slow: 0, run: 0 });
+    assert_eq!(window.success(Duration::ZERO, false, at(61)), Counts { calls: 1, failures: 0, slow: 0, run: 0 });
 }
 
 proptest! {
@@ -68,7 +68,7 @@ proptest! {
         for (step, event) in events {
             now += step;
             let at = start + Duration::from_nanos(now);
-            let counts = if event == 0 { window.failure(at) } else { window.success(event == 1, at) };
+            let counts = if event == 0 { window.failure(at) } else { window.success(Duration::ZERO, event == 1, at) };
             past.push_back((now / length, event));
             past.retain(|(bucket, _)| bucket + 10 > now / length);
             let count = |f: fn(u8) -> bool| past.iter().filter(|(_, event)| f(*event)).count() as u64;
