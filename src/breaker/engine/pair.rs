@@ -126,7 +126,8 @@ impl Pair {
             // Halfway between two GETs, so that an end of the outage is noticed the sooner.
             return match self.read.phase {
                 Phase::Open { until, .. } => {
-                    let rest = rest(step, self.read.opened, until.saturating_duration_since(self.read.opened) / 2);
+                    let rest =
+                        rest(step, self.read.opened, until.saturating_duration_since(self.read.opened) / 2);
                     if rest.is_zero() { Reach::Go } else { Reach::Wait(rest) }
                 }
                 Phase::Closed { .. } | Phase::HalfOpen { .. } => Reach::Go,

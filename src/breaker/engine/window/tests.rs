@@ -49,10 +49,16 @@ fn a_run_expires_and_a_success_ends_it() {
     let at = |seconds| start + Duration::from_secs(seconds);
     assert_eq!([0, 30, 59].map(|s| window.failure(at(s)).run), [1, 2, 3]);
     assert_eq!(window.failure(at(61)).run, 3, "the first is too old");
-    assert_eq!(window.success(Duration::ZERO, true, at(61)), Counts { calls: 4, failures: 3, slow: 4, run: 0 });
+    assert_eq!(
+        window.success(Duration::ZERO, true, at(61)),
+        Counts { calls: 4, failures: 3, slow: 4, run: 0 }
+    );
     assert_eq!(window.failure(at(61)).run, 1);
     window.clear();
-    assert_eq!(window.success(Duration::ZERO, false, at(61)), Counts { calls: 1, failures: 0, slow: 0, run: 0 });
+    assert_eq!(
+        window.success(Duration::ZERO, false, at(61)),
+        Counts { calls: 1, failures: 0, slow: 0, run: 0 }
+    );
 }
 
 proptest! {
