@@ -286,9 +286,12 @@ impl BreakerBuilder {
         }
         positive("breaker.probe_lease", config.probe_lease, problems);
         for (name, time) in [
+            ("breaker.abandoned_after", config.abandoned_after),
             ("breaker.max_interval", config.max_interval),
             ("breaker.probe_lease", config.probe_lease),
             ("breaker.ramp", config.ramp),
+            ("breaker.probe_grace", config.probe_grace),
+            ("breaker.money_grace", config.money_grace),
         ] {
             if time > LONGEST {
                 problems.push(Setting::time(name, time).must_be("at most 3600s"));

@@ -43,7 +43,8 @@ type Body = Full<Bytes>;
 
 fn detached(sim: &Sim) -> (Detach<StripeTransport<SimClient>>, DetachHandle) {
     let layer = DetachLayer::default();
-    (layer.layer(transport(sim)), layer.handle())
+    let stripe = transport_of(sim, StripeTransport::builder().governor(ungoverned()));
+    (layer.layer(stripe), layer.handle())
 }
 
 fn counts(handle: &DetachHandle) -> (usize, usize) {

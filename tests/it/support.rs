@@ -1,7 +1,9 @@
 //! What all tests share: the simulator as a client, payments, and what the other side saw.
 
+pub(crate) mod circuits;
 pub(crate) mod load;
 pub(crate) mod notes;
+pub(crate) mod traffic;
 
 use std::{
     error::Error as StdError,

@@ -192,7 +192,10 @@ impl Cell {
     /// lease, so many that succeed are a recovery all the same.
     pub(super) fn came_late(&mut self, step: &mut Step<'_>, ticket: Ticket, on_wire: Duration) {
         let sent = step.now.checked_sub(on_wire);
-        if !matches!(ticket.role, Role::Probe(_)) || self.is_closed() || sent.is_none_or(|sent| sent < self.down_since) {
+        if !matches!(ticket.role, Role::Probe(_))
+            || self.is_closed()
+            || sent.is_none_or(|sent| sent < self.down_since)
+        {
             return;
         }
         self.late += 1;
