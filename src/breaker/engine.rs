@@ -25,6 +25,10 @@ use super::{
     state::{Control, State, Traffic},
 };
 
+/// From when on a failed dial has taken long, and for how many failures it then counts.
+const SLOW_DIAL: Duration = Duration::from_secs(1);
+const SLOW_DIAL_COUNTS: u32 = 4;
+
 /// All circuits of one host.
 #[derive(Clone, Debug)]
 pub(super) struct Engine {
@@ -151,7 +155,12 @@ impl Engine {
             }
             self.last_dial = Some(step.now);
         }
-        self.local.count(step, verdict, Duration::ZERO);
+        // Dials that hang overlap, and are one: so one that took long counts for several.
+        let took = sent.map_or(Duration::ZERO, |sent| step.now.saturating_duration_since(sent));
+        let weight = if verdict == Verdict::Failure && took >= SLOW_DIAL { SLOW_DIAL_COUNTS } else { 1 };
+        for _ in 0..weight {
+            self.local.count(step, verdict, Duration::ZERO);
+        }
     }
 
     /// Whether what was admitted and has not been sent is to be refused after all, and when it may come back.

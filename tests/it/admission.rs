@@ -17,7 +17,7 @@ use http::{Request, Response};
 use tokio::sync::Notify;
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_stripe::{
-    Advice, BoxError, Certainty, Deadline, Refusal, ReportHandle, StripeTransport,
+    Advice, BoxError, Certainty, Refusal, ReportHandle, StripeTransport,
     auth_gate::{AuthGate, AuthGateConfig},
     breaker::{BreakerConfig, BreakerGate, Control, Partition, State, Traffic},
     detach::DetachLayer,

@@ -170,7 +170,7 @@ fn settings_that_contradict_each_other_are_named_all_at_once_with_their_values()
         "allow_host = \"https://proxy.internal:8443\" must be a host name, an IPv4 address, or an IPv6 address in brackets, and nothing else",
         "retry.deadline = 60s must be equal to deadline = 7200s",
         "attempt_timeout = 7300s must be at most deadline = 7200s",
-        "window = 60s must be at least twice attempt_timeout = 7300s",
+        "breaker.window = 60s must be at least twice attempt_timeout = 7300s",
     ];
     assert_eq!(texts, expected);
     assert_eq!(error.to_string(), expected.join("; "));
@@ -204,9 +204,9 @@ fn limits_that_cannot_be_are_named_all_at_once_with_their_values() {
     let texts: Vec<_> =
         error.expect_err("nothing of this fits").problems().iter().map(ToString::to_string).collect();
     let expected = [
-        "min_calls = 0 must be at least 1",
-        "consecutive_failures = 0 must be at least 1, or off",
-        "base_interval = 9s must be at most max_interval = 5s",
+        "breaker.min_calls = 0 must be at least 1",
+        "breaker.consecutive_failures = 0 must be at least 1, or off",
+        "breaker.base_interval = 9s must be at most breaker.max_interval = 5s",
         "share = 0 % must be more than 0 %",
         "max_in_flight = 0 must be more than zero",
         "per_second = 2000000 (global, live) must be at most 1000000; or say Limit::UNLIMITED",
@@ -216,7 +216,7 @@ fn limits_that_cannot_be_are_named_all_at_once_with_their_values() {
         "burst = 1 (payouts_create, sandbox) must be at least 2",
         "in_flight = 0 (payouts_create, sandbox) must be more than zero",
         "reserve = 101 % must be at most 100 %",
-        "window = 10s must be at least twice attempt_timeout = 30s",
+        "breaker.window = 10s must be at least twice attempt_timeout = 30s",
     ];
     assert_eq!(texts, expected);
 }

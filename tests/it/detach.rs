@@ -35,15 +35,15 @@ use tower_stripe::{
 use tracing::{Dispatch, Event, Metadata, Subscriber, field, span};
 
 use crate::support::{
-    API_KEY, SimClient, assert_one_key_and_body, bytes, client, get, keyed, millis, payment, payment_with,
-    secs, sim, statuses, transport, transport_of, with,
+    API_KEY, SimClient, assert_one_key_and_body, bytes, client, get, keyed, millis, never_open, payment,
+    payment_with, secs, sim, statuses, transport, transport_of, ungoverned, with,
 };
 
 type Body = Full<Bytes>;
 
 fn detached(sim: &Sim) -> (Detach<StripeTransport<SimClient>>, DetachHandle) {
     let layer = DetachLayer::default();
-    let stripe = transport_of(sim, StripeTransport::builder().governor(ungoverned()));
+    let stripe = transport_of(sim, StripeTransport::builder().breaker(never_open()).governor(ungoverned()));
     (layer.layer(stripe), layer.handle())
 }
 

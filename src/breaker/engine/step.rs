@@ -42,10 +42,6 @@ pub(in super::super) enum Which {
     Local,
 }
 
-/// So many failed dials in a row open the local circuit: each may take as long as a client waits for a connection, and
-/// those that overlap are one.
-const FAILED_DIALS: u32 = 3;
-
 impl Which {
     pub(super) const fn slow(self, rules: &BreakerConfig) -> Option<SlowCalls> {
         match self {
@@ -58,11 +54,7 @@ impl Which {
     /// The rule that these counts break.
     pub(super) fn tripped(self, rules: &BreakerConfig, counts: Counts, run_is_ripe: bool) -> Option<Why> {
         let Counts { calls, failures, slow, run } = counts;
-        let limit = rules.consecutive_failures.map(|limit| match self {
-            Self::Local => limit.min(FAILED_DIALS),
-            Self::Read | Self::Write => limit,
-        });
-        if run_is_ripe && limit.is_some_and(|limit| run >= u64::from(limit)) {
+        if run_is_ripe && rules.consecutive_failures.is_some_and(|limit| run >= u64::from(limit)) {
             return Some(Why::Consecutive { failures: run });
         }
         if self == Self::Local || calls < u64::from(rules.min_calls) {

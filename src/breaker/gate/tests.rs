@@ -119,7 +119,7 @@ fn a_host_that_cannot_be_connected_to_is_another_matter() {
     let (gate, now) = (BreakerGate::default(), time::now());
     let handle = gate.handle();
     let mut transitions = handle.subscribe();
-    for _ in 0..3 {
+    for _ in 0..10 {
         end(admit(&gate, &post(), now).unwrap(), Outcome::Transport(crate::vocab::FailureKind::Dns), now);
     }
     let transition = transitions.try_recv().unwrap();

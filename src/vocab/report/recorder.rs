@@ -172,7 +172,10 @@ impl Recorder {
     /// Whether anything of the call may have been sent. What is held back was not, and what provably never left neither.
     #[cfg(feature = "detach")]
     pub(crate) fn may_have_been_sent(&self) -> bool {
-        self.shared().state.with(|state| state.standing_now().certainty() != Certainty::NotSent)
+        self.shared().state.with(|state| {
+            let made = state.made_now() > 0 || state.presumed().is_some();
+            made && state.standing_now().certainty() != Certainty::NotSent
+        })
     }
 
     /// Adds a response head to the open attempt.

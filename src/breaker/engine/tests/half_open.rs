@@ -488,7 +488,7 @@ fn what_waits_inside_is_refused_when_it_opens_and_probes_are_not() {
     world.control(Traffic::Write, Control::ForcedOpen);
     assert_eq!(world.engine.revoked(&write, world.now), Some(None));
     world.control(Traffic::Write, Control::Automatic);
-    world.calls(Traffic::Write, 3, Outcome::Transport(FailureKind::Dns));
+    world.calls(Traffic::Write, 10, Outcome::Transport(FailureKind::Dns));
     assert!(world.engine.revoked(&write, world.now).is_some(), "the host cannot be reached");
     world.control(Traffic::Write, Control::ObserveOnly);
     assert_eq!(world.engine.revoked(&write, world.now), None);

@@ -210,7 +210,7 @@ fn reads_writes_and_modes_fail_apart() {
 #[test]
 fn failed_dials_open_the_local_circuit_and_no_other() {
     let mut world = World::new();
-    for i in 0..3 {
+    for i in 0..10 {
         assert_eq!(world.engine.local_state(), State::Closed, "after {i}");
         world.calls(Traffic::Write, 1, Outcome::Transport(FailureKind::Dns));
         world.wait(ms(10));
@@ -237,7 +237,7 @@ fn failed_dials_open_the_local_circuit_and_no_other() {
 #[test]
 fn a_dial_that_fails_again_keeps_the_local_circuit_open_for_longer() {
     let mut world = World::new();
-    world.calls(Traffic::Read, 3, Outcome::Transport(FailureKind::Tcp));
+    world.calls(Traffic::Read, 10, Outcome::Transport(FailureKind::Tcp));
     let mut waits = Vec::new();
     for _ in 0..4 {
         let wait = refused(world.get());
@@ -251,7 +251,7 @@ fn a_dial_that_fails_again_keeps_the_local_circuit_open_for_longer() {
 #[test]
 fn one_failed_dial_counts_once_however_many_waited_for_it() {
     let mut world = World::new();
-    for _ in 0..2 {
+    for _ in 0..9 {
         let sent = world.now;
         let waiting: Vec<_> = (0..100).map(|_| admitted(world.get())).collect();
         world.wait(ms(50));
@@ -265,6 +265,18 @@ fn one_failed_dial_counts_once_however_many_waited_for_it() {
 }
 
 #[test]
+fn three_dials_that_hang_open_it() {
+    let mut world = World::new();
+    for n in 1..=3 {
+        let sent = world.now;
+        let pass = admitted(world.get());
+        world.wait(seconds(10));
+        world.end_sent(pass, Outcome::Transport(FailureKind::ConnectTimeout), false, sent);
+        assert_eq!(world.engine.local_state() == State::Open, n == 3, "after {n}");
+    }
+}
+
+#[test]
 fn an_answer_ends_a_run_of_failed_dials_and_a_timeout_does_not() {
     for (between, opens) in [
         (Outcome::ServerError, false),
@@ -273,7 +285,7 @@ fn an_answer_ends_a_run_of_failed_dials_and_a_timeout_does_not() {
         (Outcome::Transport(FailureKind::Reset), true),
     ] {
         let mut world = World::new();
-        world.calls(Traffic::Read, 2, Outcome::Transport(FailureKind::Tls));
+        world.calls(Traffic::Read, 9, Outcome::Transport(FailureKind::Tls));
         world.calls(Traffic::Read, 1, between);
         world.calls(Traffic::Read, 1, Outcome::Transport(FailureKind::Tls));
         assert_eq!(world.engine.local_state() == State::Open, opens, "{between:?}");
@@ -350,7 +362,7 @@ fn a_reset_forgets_the_counts_the_growth_and_who_is_under_way() {
 #[test]
 fn a_forced_write_circuit_is_not_held_up_by_a_local_one() {
     let mut world = World::new();
-    world.calls(Traffic::Write, 3, Outcome::Transport(FailureKind::Dns));
+    world.calls(Traffic::Write, 10, Outcome::Transport(FailureKind::Dns));
     for control in [Control::ForcedClosed, Control::Disabled, Control::ObserveOnly] {
         world.control(Traffic::Write, control);
         admitted(world.write(HARMLESS));
@@ -392,7 +404,7 @@ fn the_circuits_of_a_host_take_a_fixed_size_whatever_has_happened() {
 #[test]
 fn a_call_that_its_own_circuit_refuses_does_not_keep_the_dial_to_itself() {
     let mut world = World::new();
-    world.calls(Traffic::Write, 3, Outcome::Transport(FailureKind::Tcp));
+    world.calls(Traffic::Write, 10, Outcome::Transport(FailureKind::Tcp));
     world.wait(seconds(1));
     world.control(Traffic::Read, Control::ForcedClosed);
     world.control(Traffic::Read, Control::Automatic);
