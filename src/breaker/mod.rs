@@ -6,7 +6,9 @@
 //! have succeeded it closes, and over half a second the share of calls that it admits grows from a tenth to all.
 //!
 //! It opens when at least 50 % of at least 50 calls of the last minute failed, or ten in a row did; as an option also when
-//! too many were slow.
+//! too many were slow. A row is ended by a success that was *sent* after it began, since what was sent before an outage and
+//! comes back during it says nothing; and it opens only once it has lasted as long as a success usually takes (a second at
+//! most), and unless far more successes than failures came back meanwhile, since failures are often faster than successes.
 //!
 //! | counts | what |
 //! |---|---|
@@ -16,7 +18,8 @@
 //! | locally | failures to connect: DNS, TCP, TLS |
 //!
 //! Failures to connect open a *local* circuit of the host instead, for which the fault is most likely on this side. Many
-//! calls wait for one connection: a connection that cannot be made is one failure, however many waited for it.
+//! calls wait for one connection: a connection that cannot be made is one failure, however many waited for it, and as many as
+//! four where it took longer than a second to fail.
 //!
 //! # Why
 //! Calls to a service that is down wait for their timeouts, keep everything above them busy, and are what it has to work
@@ -34,10 +37,13 @@
 //!   first, a GET of `/v1/` with its API key (for `api.stripe.com` and `files.stripe.com`).
 //! * Then one write at a time is let through. First those that move no money and may be repeated; money with a retry left
 //!   only if 250 ms brought none of them; what cannot be repeated only after another 2 s.
-//! * After two rounds in which GETs gave no evidence, and where none may be sent, writes are probed without.
+//! * After three rounds in which GETs gave no evidence, halfway to the next GET, and where none may be sent, writes are
+//!   probed without.
 //!
-//! A probe holds a lease. One that is not over after 5 s has failed; one that is dropped frees it. What was admitted before
-//! a transition says nothing about the time after it, and is ignored.
+//! A probe holds a lease. One that is not over after 5 s has failed; one that is dropped frees it; after one that said
+//! nothing, as a limiter's 429, the next waits for a second. Three that succeed too late, one after the other, close it as
+//! well: some calls always take longer. Anything else that was admitted before a transition says nothing about the time
+//! after it, and is ignored.
 //!
 //! # Example
 //! ```
