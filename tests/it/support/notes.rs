@@ -25,6 +25,7 @@ impl Subscriber for Scribe {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
+        let _ = self.0.send(format!("level={}", event.metadata().level()));
         event.record(&mut |field: &field::Field, value: &dyn fmt::Debug| self.note(field, value));
     }
 
