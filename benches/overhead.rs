@@ -16,8 +16,16 @@ use http_body_util::{Empty, Full};
 use tokio::runtime::{Builder, Runtime};
 use tower::{Layer, Service, ServiceExt};
 use tower_stripe::{
-    StripeTransport, classify::ClassifyLayer, edge::EdgeLayer, idempotency::IdempotencyLayer,
-    request_id::RequestIdLayer, retry::RetryLayer, timeout::TimeoutLayer,
+    StripeTransport,
+    auth_gate::AuthGateLayer,
+    breaker::BreakerLayer,
+    classify::ClassifyLayer,
+    edge::EdgeLayer,
+    governor::{Bucket, GovernorBuilder, GovernorConfig, GovernorLayer, Limit},
+    idempotency::IdempotencyLayer,
+    request_id::RequestIdLayer,
+    retry::RetryLayer,
+    timeout::TimeoutLayer,
 };
 
 #[global_allocator]
@@ -104,6 +112,30 @@ fn g_retry(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench]
-fn h_transport(bencher: Bencher<'_, '_>) {
-    measure(bencher, StripeTransport::new(Null));
+fn h_auth_gate(bencher: Bencher<'_, '_>) {
+    measure(bencher, AuthGateLayer::default().layer(EdgeLayer::new().layer(Null)));
+}
+
+#[divan::bench]
+fn i_breaker(bencher: Bencher<'_, '_>) {
+    measure(bencher, BreakerLayer::default().layer(EdgeLayer::new().layer(Null)));
+}
+
+/// Counts everything, and lets everything pass: waits would be measured otherwise.
+fn unlimited() -> GovernorBuilder {
+    GovernorConfig::builder()
+        .limit(Bucket::Global, Limit::UNLIMITED)
+        .limit(Bucket::EachOperation, Limit::UNLIMITED)
+}
+
+#[divan::bench]
+fn j_governor(bencher: Bencher<'_, '_>) {
+    let layer = GovernorLayer::new(unlimited().build().expect("valid settings"));
+    measure(bencher, layer.layer(EdgeLayer::new().layer(Null)));
+}
+
+#[divan::bench]
+fn k_transport(bencher: Bencher<'_, '_>) {
+    let layer = StripeTransport::builder().governor(unlimited()).build().expect("valid settings");
+    measure(bencher, layer.layer(Null));
 }
