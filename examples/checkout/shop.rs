@@ -10,6 +10,7 @@ use stripe_sim::{Faults, Ledger};
 use tower_stripe::{
     Advice, BoxError, Certainty, IdempotencyKey, Report, ReportHandle, ResponseExt, StripeTransport,
     edge::hyper_util::Client,
+    governor::{Bucket, GovernorConfig, Limit},
     retry::{BudgetConfig, RetryConfig},
     vocab::time,
 };
@@ -49,8 +50,15 @@ pub(crate) async fn run(arguments: &Arguments, protocol: Protocol) -> Result<Ver
         .base_delay(settings::BASE_DELAY)
         .max_delay(settings::MAX_DELAY)
         .budget(BudgetConfig::OFF);
+    // The simulator's limits are raised, and so are these; by default they are Stripe's, of which 2,000 payments at once
+    // would wait for their turns.
+    let governor = GovernorConfig::builder()
+        .limit(Bucket::Global, Limit::UNLIMITED)
+        .limit(Bucket::EachOperation, Limit::UNLIMITED)
+        .max_in_flight(settings::IN_FLIGHT as u32);
     let stripe = StripeTransport::builder()
         .retry(retry)
+        .governor(governor)
         .attempt_timeout(settings::ATTEMPT_TIMEOUT)
         .deadline(settings::DEADLINE)
         .allow_host("127.0.0.1")
