@@ -40,7 +40,7 @@ pub(crate) async fn run(arguments: &Arguments, protocol: Protocol) -> Result<Ver
         naive: true,
         payments: told_paid.len(),
         attempts,
-        retries: attempts - told_paid.len(),
+        retries: attempts.saturating_sub(told_paid.len()),
         replays: 0,
         unknown_at_first: 0,
         unknown_at_last: 0,

@@ -66,7 +66,7 @@ impl fmt::Display for Arguments {
         )?;
         write!(
             f,
-            "transport: backoff {BASE_DELAY:?} to {MAX_DELAY:?}, deadline {DEADLINE:?}, no retry budget, limits raised; \
+            "transport: backoff {BASE_DELAY:?} to {MAX_DELAY:?}, deadline {DEADLINE:?}, no retry budget, limits raised, no breaker; \
              naive client: no keys, a retry {BASE_DELAY:?} after anything but a final answer"
         )
     }

@@ -8,7 +8,7 @@
 //! It opens when at least 50 % of at least 50 calls of the last minute failed, or ten in a row did; as an option also when
 //! too many were slow. A row is ended by a success that was *sent* after it began, since what was sent before an outage and
 //! comes back during it says nothing; and it opens only once it has lasted as long as a success usually takes (a second at
-//! most), and unless far more successes than failures came back meanwhile, since failures are often faster than successes.
+//! most), and unless more successes than failures came back meanwhile, since failures are often faster than successes.
 //!
 //! | counts | what |
 //! |---|---|

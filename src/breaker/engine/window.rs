@@ -100,10 +100,10 @@ impl Window {
 
     /// Whether a run of failures says something. Failures are often faster than successes, and a few that come back while
     /// many a success is still under way are no outage: so a run must have lasted for as long as a success takes, since any
-    /// that was sent after it had begun would have ended it; and what still came back meanwhile must not be much more.
+    /// that was sent after it had begun would have ended it; and what still came back meanwhile must not be more.
     pub(super) fn run_is_ripe(&self, now: Instant) -> bool {
         let lasted = now.saturating_duration_since(self.run_began);
-        lasted >= Duration::from_nanos(self.usual).min(RIPE) && self.stragglers <= self.sum.run * 3
+        lasted >= Duration::from_nanos(self.usual).min(RIPE) && self.stragglers <= self.sum.run
     }
 
     fn add(&mut self, one: Counts) -> Counts {
