@@ -87,3 +87,22 @@ proptest! {
         }
     }
 }
+
+/// As where answers are read in batches: all of them were sent before the first failure among them was seen.
+#[test]
+fn a_batch_in_which_a_third_fails_is_no_run() {
+    let start = start();
+    let at = |ms| start + Duration::from_millis(ms);
+    let mut window = Window::new(Duration::from_secs(60), start);
+    for i in 0..30 {
+        window.failure(at(100));
+        window.success(Duration::from_millis(50), false, at(100 + i));
+        window.success(Duration::from_millis(50 + i), false, at(100 + i));
+    }
+    assert_eq!(window.failure(at(400)).run, 31, "none of them was sent since");
+    assert!(!window.run_is_ripe(at(400)), "but twice as many came back");
+    for _ in 0..29 {
+        window.failure(at(400));
+    }
+    assert!(window.run_is_ripe(at(400)), "until the failures outnumber them");
+}
