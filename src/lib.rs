@@ -71,6 +71,8 @@ pub mod idempotency;
 pub mod request_id;
 #[cfg(feature = "retry")]
 pub mod retry;
+#[cfg(feature = "telemetry")]
+pub mod telemetry;
 #[cfg(feature = "timeout")]
 pub mod timeout;
 #[cfg(feature = "transport")]

@@ -64,6 +64,11 @@ impl Pass {
         self.ticket.is_probe() || self.local.is_probe()
     }
 
+    /// Whether it probes its host's local circuit, and not its own.
+    pub(super) const fn is_local_probe(&self) -> bool {
+        self.local.is_probe()
+    }
+
     /// Whether anything depends on how it ends.
     pub(super) fn counts(&self) -> bool {
         self.ticket.role != Role::Untagged || self.local.role != Role::Untagged
@@ -191,6 +196,16 @@ impl Engine {
     pub(super) fn reset_local(&mut self, step: &mut Step<'_>) {
         self.last_dial = None;
         self.local.reset(step, super::state::Why::Operator);
+    }
+
+    /// How many attempts of the window failed, and how many there are in it.
+    pub(super) fn counts_of(&self, mode: usize, traffic: Traffic, now: Instant) -> (u64, u64) {
+        self.pairs[mode].cell(traffic).counts(now)
+    }
+
+    /// The same of the local circuit, which counts dials.
+    pub(super) fn local_counts(&self, now: Instant) -> (u64, u64) {
+        self.local.counts(now)
     }
 
     pub(super) const fn state(&self, mode: usize, traffic: Traffic) -> State {

@@ -13,6 +13,7 @@ use super::{
     BreakerConfig, BreakerHandle,
     engine::{Answer, Change, Dial, Engine, Finding, Pass, Step, Tier, Verdict, Which, dial, verdict},
     state::{Circuit, Partition, State, Traffic, Transition},
+    tally::Tally,
     waiters::Waiters,
 };
 use crate::vocab::{Admit, Ask, Ended, Gate, Host, Mode, Refusal, Replay, gate::Never, sync::Lock, time};
@@ -31,6 +32,7 @@ pub(super) struct Shared {
     /// By host.
     sites: [Lock<Site>; Host::ALL.len()],
     pub(super) transitions: broadcast::Sender<Transition>,
+    pub(super) tally: Tally,
 }
 
 /// What one lock guards: both modes of a host, since connecting to it concerns both.
@@ -55,7 +57,8 @@ impl BreakerGate {
                 waiters: Waiters::default(),
             })
         });
-        let shared = Shared { rules: config, sites, transitions: broadcast::channel(KEPT).0 };
+        let transitions = broadcast::channel(KEPT).0;
+        let shared = Shared { rules: config, sites, transitions, tally: Tally::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -127,6 +130,7 @@ impl Shared {
                 tracing::info!(partition = %circuit, %from, %to, %why, "circuit");
             }
         }
+        self.tally.went(circuit, to, why);
         // An error says only that nobody has subscribed.
         let _ = self.transitions.send(Transition { circuit, from, to, why, at, generation });
     }
@@ -239,6 +243,17 @@ impl Permit {
     fn end(&mut self, finding: Finding, dial: Dial, now: Instant) {
         self.settled = true;
         self.leave();
+        if self.pass.is_probe() {
+            let probed = match self.pass.is_local_probe() {
+                true => Circuit::Local(self.host),
+                false => Circuit::Partition(Partition {
+                    host: self.host,
+                    mode: self.mode,
+                    traffic: self.pass.traffic,
+                }),
+            };
+            self.shared.tally.probed(probed, finding.verdict);
+        }
         if self.pass.counts() {
             self.shared.finish(self, finding, dial, now);
         }

@@ -4,7 +4,7 @@ use tokio::sync::broadcast;
 
 use super::{
     gate::Shared,
-    state::{Control, Partition, Scope, State, Traffic, Transition},
+    state::{Circuit, CircuitSnapshot, Control, Partition, Scope, State, Traffic, Transition},
 };
 use crate::vocab::{Host, Mode, time};
 
@@ -16,7 +16,7 @@ const TRAFFIC: [Traffic; 2] = [Traffic::Read, Traffic::Write];
 /// All methods return at once, and may be called from anywhere, a subscriber included.
 #[derive(Clone)]
 pub struct BreakerHandle {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl BreakerHandle {
@@ -60,6 +60,35 @@ impl BreakerHandle {
         let states: Vec<_> =
             Host::ALL.into_iter().filter(used).map(|host| (host, self.local_state(host))).collect();
         states.into_iter()
+    }
+
+    /// All circuits that have been used.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<CircuitSnapshot> {
+        let now = time::now();
+        let used = |partition: &Partition| {
+            let Partition { host, mode, traffic } = *partition;
+            self.shared.read(host, |engine| engine.is_used(mode as usize, traffic))
+        };
+        let partitions = all().filter(used).map(|partition| {
+            let Partition { host, mode, traffic } = partition;
+            self.shared.read(host, |engine| {
+                let (failures, attempts) = engine.counts_of(mode as usize, traffic, now);
+                let (state, control) =
+                    (engine.state(mode as usize, traffic), engine.control_of(mode as usize, traffic));
+                CircuitSnapshot { circuit: partition.into(), state, control, failures, attempts }
+            })
+        });
+        let locals =
+            Host::ALL.into_iter().filter(|host| self.shared.read(*host, |engine| engine.is_local_used()));
+        let locals = locals.map(|host| {
+            self.shared.read(host, |engine| {
+                let (failures, attempts) = engine.local_counts(now);
+                let (circuit, state) = (Circuit::Local(host), engine.local_state());
+                CircuitSnapshot { circuit, state, control: Control::Automatic, failures, attempts }
+            })
+        });
+        partitions.chain(locals).collect()
     }
 
     /// Refuses everything, and whoever still waits for its turn too.

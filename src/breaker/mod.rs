@@ -99,7 +99,9 @@ mod engine;
 mod gate;
 mod handle;
 mod layer;
+mod sample;
 mod state;
+mod tally;
 mod waiters;
 
 #[cfg(all(test, shuttle))]
@@ -110,5 +112,5 @@ pub use self::{
     gate::{BreakerGate, Permit},
     handle::BreakerHandle,
     layer::{Breaker, BreakerLayer},
-    state::{Circuit, Control, Partition, Scope, State, Traffic, Transition, Why},
+    state::{Circuit, CircuitSnapshot, Control, Partition, Scope, State, Traffic, Transition, Why},
 };

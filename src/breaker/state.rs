@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Instant};
 
-use crate::vocab::{Host, Mode, Verb};
+use crate::vocab::{Host, Mode, Verb, metric};
 
 /// Reads or everything else: Stripe sheds reads first, and an outage of the one need not be one of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,7 +53,7 @@ pub struct Partition {
 /// `api/live/read`.
 impl fmt::Display for Partition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.host.as_str(), self.mode.as_str(), self.traffic.as_str())
+        f.pad(Circuit::Partition(*self).as_str())
     }
 }
 
@@ -66,6 +66,24 @@ pub enum Circuit {
     Local(Host),
 }
 
+impl Circuit {
+    /// The word for logs and labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        metric::CIRCUITS[self.index()]
+    }
+
+    /// Its place among all.
+    pub(super) const fn index(self) -> usize {
+        match self {
+            Self::Partition(Partition { host, mode, traffic }) => {
+                host as usize * 4 + mode as usize * 2 + traffic as usize
+            }
+            Self::Local(host) => 16 + host as usize,
+        }
+    }
+}
+
 impl From<Partition> for Circuit {
     fn from(partition: Partition) -> Self {
         Self::Partition(partition)
@@ -75,11 +93,24 @@ impl From<Partition> for Circuit {
 /// `api/live/read`, or `api/local`.
 impl fmt::Display for Circuit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Partition(partition) => fmt::Display::fmt(partition, f),
-            Self::Local(host) => write!(f, "{}/local", host.as_str()),
-        }
+        f.pad(self.as_str())
     }
+}
+
+/// How a circuit stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CircuitSnapshot {
+    /// Which.
+    pub circuit: Circuit,
+    /// Its state. There are no timers: one whose interval is over stays open until a call comes to probe it.
+    pub state: State,
+    /// Who decides over it.
+    pub control: Control,
+    /// How many attempts in the window failed.
+    pub failures: u64,
+    /// How many attempts are in the window.
+    pub attempts: u64,
 }
 
 /// What a command of the handle is for.

@@ -5,7 +5,8 @@ use std::fmt;
 use http::Response;
 use serde_json::{Map, Value};
 
-use super::{AdviceCode, Decline, DeclineCode, Meaning};
+use super::{AdviceCode, Decline, DeclineCode, Meaning, meaning::codes};
+use crate::vocab::{Word, Words};
 
 /// The error that Stripe answered with, v1 or v2, from the body of a response.
 ///
@@ -121,6 +122,16 @@ impl StripeError {
         let code = DeclineCode::of_error(self.error_type(), self.code(), self.decline_code())?;
         let decline = Decline::new(code);
         Some(self.advice_code().and_then(AdviceCode::parse).map_or(decline, |advice| decline.advised(advice)))
+    }
+
+    /// Its words, as far as they are known: a decline has one of its own, anything else an error code.
+    pub(super) fn words(&self) -> Words {
+        match self.decline() {
+            Some(decline) => Words { code: None, decline: Some(decline.code().word()) },
+            None => {
+                Words { code: Some(self.code().and_then(codes::word).unwrap_or(Word::OTHER)), decline: None }
+            }
+        }
     }
 
     /// Whose business it is. [`Meaning::of`] takes the outcome of the response into account as well.

@@ -7,7 +7,7 @@ use http::Response;
 use super::{StripeError, decline::words};
 use crate::vocab::{Outcome, ResponseExt};
 
-mod codes;
+pub(super) mod codes;
 
 words! {
     /// Whose business an error is: for alerts, dashboards and labels.

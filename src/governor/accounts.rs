@@ -10,7 +10,8 @@ use std::{
 
 use super::{
     GovernorConfig,
-    account::Account,
+    account::{Account, GLOBAL},
+    allowance::Allowance,
     bucket::{SECOND, Tick},
     limits::{Limits, Route},
     objects::Object,
@@ -121,6 +122,12 @@ impl Core {
             }
             Arc::clone(table.overflow[index(key.1)].get_or_insert_with(new))
         })
+    }
+
+    /// How many calls a second the global rule allows an account of this mode, as it is set.
+    pub(super) fn global_rate(&self, mode: Mode) -> Option<f64> {
+        let limits = self.table.with(|table| Arc::clone(&table.limits));
+        Allowance::new(limits.of_rule(mode, GLOBAL)).rate_in_force(0)
     }
 
     /// All accounts there are.

@@ -19,7 +19,8 @@ use super::{
     queue::{Grant, Ticket},
 };
 use crate::vocab::{
-    Admit, Ask, Ended, FailureKind, Gate, Operation, Outcome, RateLimitReason, Refusal, Replay, Verb, time,
+    Admit, Ask, Ended, FailureKind, Gate, Operation, Outcome, Priority, RateLimitReason, Refusal, Replay,
+    Verb, time,
 };
 
 /// A form larger than this is not looked at for the object of a meter event.
@@ -93,6 +94,7 @@ impl Gate for GovernorGate {
             core: Arc::clone(&self.core),
             account: self.core.account(ask.credential, ask.mode, now),
             operation: ask.operation,
+            priority,
             object,
         };
         match enter(&place.account, |account| account.admit(&call, now)) {
@@ -100,6 +102,10 @@ impl Gate for GovernorGate {
             Admission::Wait(ticket) => Admit::Wait(Wait { waiting: Some((place, ticket)), alarm: None }),
             Admission::No(refusal) => Admit::No(refusal),
         }
+    }
+
+    fn priority(permit: &Permit) -> Option<Priority> {
+        permit.0.as_ref().map(|held| held.place.priority)
     }
 
     fn sent(permit: &mut Permit, _: Instant) {
@@ -143,6 +149,7 @@ struct Place {
     core: Arc<Core>,
     account: Shared,
     operation: Operation,
+    priority: Priority,
     object: Option<Object>,
 }
 

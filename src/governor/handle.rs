@@ -4,7 +4,7 @@ use super::{
     accounts::{Core, enter},
     limits::{Bucket, Limit},
 };
-use crate::vocab::{ConfigError, Mode, Priority, time};
+use crate::vocab::{ConfigError, Mode, Priority, Sample, Source, metric, time};
 
 /// Changes the limits of a running [`Governor`](super::Governor), and tells how things stand.
 #[derive(Clone)]
@@ -71,6 +71,30 @@ impl GovernorHandle {
             })
         };
         accounts.iter().map(snapshot).collect()
+    }
+}
+
+/// All accounts together. Of the rates, those of the account that is slowed down most.
+impl Source for GovernorHandle {
+    fn sample(&self, sample: &mut Sample<'_>) {
+        let accounts = self.snapshot();
+        for mode in [Mode::Live, Mode::Sandbox] {
+            let of_mode = || accounts.iter().filter(|account| account.mode() == mode);
+            for priority in [Priority::Background, Priority::Normal, Priority::Critical] {
+                let waiting: usize = of_mode().map(|account| account.waiting(priority)).sum();
+                sample.gauge(&metric::GOVERNOR_WAITING, &[mode.as_str(), priority.as_str()], waiting as f64);
+            }
+            let in_flight: u32 = of_mode().map(AccountSnapshot::in_flight).sum();
+            sample.gauge(&metric::GOVERNOR_IN_FLIGHT, &[mode.as_str()], f64::from(in_flight));
+            let configured = self.core.global_rate(mode);
+            let effective =
+                of_mode().filter_map(AccountSnapshot::global_rate).reduce(f64::min).or(configured);
+            for (kind, rate) in metric::RATE_KINDS.into_iter().zip([configured, effective]) {
+                if let Some(rate) = rate {
+                    sample.gauge(&metric::GOVERNOR_RATE, &[mode.as_str(), kind], rate);
+                }
+            }
+        }
     }
 }
 

@@ -38,7 +38,7 @@ impl IdempotencyKey {
 pub(super) fn generate(prefix: &str) -> Result<IdempotencyKey, Refusal> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|_| Refusal::NoRandomness)?;
-    Ok(IdempotencyKey::new(join(prefix, random)).map_err(Refusal::InvalidKey)?.fresh())
+    Ok(IdempotencyKey::new(join(prefix, random)).map_err(Refusal::InvalidKey)?.generated())
 }
 
 /// The prefix, and 128 bits in hexadecimal.

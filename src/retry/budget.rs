@@ -162,11 +162,22 @@ impl Budget {
         self.update(now, |account| Some(account.add(&self.config, RETRY)));
     }
 
+    /// The share of the largest balance that is left; `None` without a limit.
+    pub(super) fn available(&self, now: Instant) -> Option<f64> {
+        let max = (!self.config.off).then(|| f64::from(self.config.max_balance) * RETRY as f64)?;
+        let account = Account::unpack(self.account.load(Ordering::Relaxed));
+        Some(account.refill(&self.config, self.at(now)).balance as f64 / max)
+    }
+
+    fn at(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.opened).as_millis().min((1 << 40) - 1) as u64
+    }
+
     fn update(&self, now: Instant, step: impl Fn(Account) -> Option<Account>) -> bool {
         if self.config.off {
             return true;
         }
-        let now = now.saturating_duration_since(self.opened).as_millis().min((1 << 40) - 1) as u64;
+        let now = self.at(now);
         self.account
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |packed| {
                 step(Account::unpack(packed).refill(&self.config, now)).map(Account::pack)

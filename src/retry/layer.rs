@@ -3,6 +3,7 @@ use std::sync::Arc;
 use tower::Layer;
 
 use super::{Retry, RetryConfig, service::Shared};
+use crate::vocab::{Sample, Source, metric, time};
 
 /// Sends again what may be sent again. See the [module docs](super).
 ///
@@ -23,6 +24,15 @@ impl RetryLayer {
 impl Default for RetryLayer {
     fn default() -> Self {
         Self::new(RetryConfig::default())
+    }
+}
+
+/// How much of the budget is left.
+impl Source for RetryLayer {
+    fn sample(&self, sample: &mut Sample<'_>) {
+        if let Some(ratio) = self.shared.budget.available(time::now()) {
+            sample.gauge(&metric::RETRY_BUDGET, &[], ratio);
+        }
     }
 }
 

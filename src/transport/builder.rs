@@ -11,6 +11,7 @@ use crate::{
     governor::GovernorBuilder,
     idempotency::IdempotencyBuilder,
     retry::RetryBuilder,
+    telemetry::TelemetryBuilder,
     timeout::TimeoutBuilder,
     vocab::{ConfigError, Setting},
 };
@@ -40,6 +41,7 @@ const DEFAULT_ATTEMPT: Duration = Duration::from_secs(30);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
+    telemetry: TelemetryBuilder,
     idempotency: IdempotencyBuilder,
     retry: RetryBuilder,
     auth_gate: AuthGateBuilder,
@@ -51,6 +53,13 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// The settings of [`telemetry`](crate::telemetry).
+    #[must_use]
+    pub fn telemetry(mut self, settings: TelemetryBuilder) -> Self {
+        self.telemetry = settings;
+        self
+    }
+
     /// The settings of [`idempotency`](crate::idempotency).
     #[must_use]
     pub fn idempotency(mut self, settings: IdempotencyBuilder) -> Self {
@@ -119,9 +128,19 @@ impl Builder {
     /// # Errors
     /// [`ConfigError`] with every problem at once.
     pub fn build(self) -> Result<TransportLayer, ConfigError> {
-        let Self { mut idempotency, mut retry, auth_gate, mut breaker, governor, timeout, classify, hosts } =
-            self;
+        let Self {
+            telemetry,
+            mut idempotency,
+            mut retry,
+            auth_gate,
+            mut breaker,
+            governor,
+            timeout,
+            classify,
+            hosts,
+        } = self;
         let mut problems = Vec::new();
+        telemetry.check(&mut problems);
         idempotency.check(&mut problems);
         retry.check(&mut problems);
         auth_gate.check(&mut problems);
@@ -164,6 +183,7 @@ impl Builder {
             idempotency = idempotency.guard_deadline(deadline);
         }
         Ok(TransportLayer::new(Settings {
+            telemetry: telemetry.unchecked(),
             hosts,
             idempotency: idempotency.unchecked(),
             retry: retry.unchecked(),

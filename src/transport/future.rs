@@ -24,17 +24,8 @@ where
     R: Body<Data = Bytes> + Unpin,
 {
     #[pin]
-    state: State<<Call<S> as Service<Request<B>>>::Future, S::Error>,
-}
-
-#[pin_project(project = StateProj)]
-enum State<F, E> {
-    Refused(Option<Error<E>>),
-    Calling {
-        #[pin]
-        inner: F,
-        handle: ReportHandle,
-    },
+    inner: <Call<S> as Service<Request<B>>>::Future,
+    handle: Option<ReportHandle>,
 }
 
 impl<S, B, R> ResponseFuture<S, B, R>
@@ -44,15 +35,11 @@ where
     B: Replay,
     R: Body<Data = Bytes> + Unpin,
 {
-    pub(super) const fn refused(error: Error<S::Error>) -> Self {
-        Self { state: State::Refused(Some(error)) }
-    }
-
-    pub(super) const fn calling(
+    pub(super) const fn new(
         inner: <Call<S> as Service<Request<B>>>::Future,
-        handle: ReportHandle,
+        handle: Option<ReportHandle>,
     ) -> Self {
-        Self { state: State::Calling { inner, handle } }
+        Self { inner, handle }
     }
 }
 
@@ -66,16 +53,12 @@ where
     type Output = Result<Response<StripeBody<R>>, Error<S::Error>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProj::Refused(error) => match error.take() {
-                Some(error) => Poll::Ready(Err(error)),
-                None => Poll::Pending,
-            },
-            StateProj::Calling { inner, handle } => {
-                let result = ready!(inner.poll(cx));
-                Poll::Ready(result.map_err(|error| error.with_report(handle.clone())))
-            }
-        }
+        let this = self.project();
+        let result = ready!(this.inner.poll(cx));
+        Poll::Ready(result.map_err(|error| match this.handle.take() {
+            Some(handle) => error.with_report(handle),
+            None => error,
+        }))
     }
 }
 

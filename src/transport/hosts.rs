@@ -1,10 +1,18 @@
 //! Where requests may go.
 
-use std::net::IpAddr;
+use std::{
+    future::Future,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use http::Uri;
+use http::{Request, Uri};
+use pin_project::pin_project;
+use tower::Service;
 
-use crate::vocab::{Problem, Refusal, Setting};
+use crate::vocab::{Problem, Recorder, Refusal, Refused, Setting};
 
 /// Stripe's own. (Source: the base URLs of Stripe's libraries.)
 const STRIPE: [&str; 4] =
@@ -53,6 +61,70 @@ impl Hosts {
             Ok(())
         } else {
             Err(Refusal::PlainHttp { host: host.into() })
+        }
+    }
+}
+
+/// Refuses what is not for Stripe.
+#[derive(Clone, Debug)]
+pub struct CheckHost<S> {
+    inner: S,
+    hosts: Arc<Hosts>,
+}
+
+impl<S> CheckHost<S> {
+    pub(super) const fn new(inner: S, hosts: Arc<Hosts>) -> Self {
+        Self { inner, hosts }
+    }
+}
+
+impl<S, B> Service<Request<B>> for CheckHost<S>
+where
+    S: Service<Request<B>>,
+    S::Error: From<Refused>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Checked<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.hosts.check(request.uri()) {
+            Ok(()) => Checked::Going(self.inner.call(request)),
+            Err(refusal) => {
+                let refused = Recorder::of_one_call(&mut request)
+                    .map_or_else(|refused| refused, |recorder| recorder.refuse_unread(&request, refusal));
+                Checked::Refused(Some(refused))
+            }
+        }
+    }
+}
+
+/// The future of [`CheckHost`].
+#[pin_project(project = CheckedProj)]
+#[derive(Debug)]
+pub enum Checked<F> {
+    Refused(Option<Refused>),
+    Going(#[pin] F),
+}
+
+impl<F, R, E> Future for Checked<F>
+where
+    F: Future<Output = Result<R, E>>,
+    E: From<Refused>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        match self.project() {
+            CheckedProj::Going(inner) => inner.poll(cx),
+            CheckedProj::Refused(refused) => match refused.take() {
+                Some(refused) => Poll::Ready(Err(refused.into())),
+                None => Poll::Pending,
+            },
         }
     }
 }

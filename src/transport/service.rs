@@ -9,7 +9,10 @@ use http_body::Body;
 use tower::{Layer, Service, ServiceExt};
 use tower_http::sensitive_headers::{SetSensitiveRequestHeaders, SetSensitiveRequestHeadersLayer};
 
-use super::{Builder, Description, Profile, ResponseFuture, Sending, hosts::Hosts};
+use super::{
+    Builder, Description, Profile, ResponseFuture, Sending,
+    hosts::{CheckHost, Hosts},
+};
 use crate::{
     auth_gate::{AuthGate, AuthGateConfig, AuthGateHandle},
     breaker::{BreakerConfig, BreakerGate, BreakerHandle},
@@ -19,16 +22,18 @@ use crate::{
     idempotency::{Idempotency, IdempotencyConfig, IdempotencyLayer},
     request_id::{ExtractRequestId, RequestIdLayer},
     retry::{Retry, RetryConfig, RetryLayer},
+    telemetry::{AttemptSpan, AttemptSpanLayer, Telemetry, TelemetryConfig, TelemetryHandle, TelemetryLayer},
     timeout::{Timeout, TimeoutConfig, TimeoutLayer},
     vocab::{Error, Gated, Recorder, Replay, StripeBody, TransportError},
 };
 
 /// One attempt.
-pub(super) type Attempt<S> = Timeout<ExtractRequestId<Classify<Edge<S>>>>;
+pub(super) type Attempt<S> = AttemptSpan<Timeout<ExtractRequestId<Classify<Edge<S>>>>>;
 /// What admits an attempt: an open circuit must neither queue nor spend tokens, and a key that is not accepted neither.
 pub(super) type Gates = (AuthGate, (BreakerGate, GovernorGate));
 /// One call: the order of all layers.
-pub(super) type Call<S> = SetSensitiveRequestHeaders<Idempotency<Retry<Gated<Gates, Attempt<S>>>>>;
+pub(super) type Call<S> =
+    Telemetry<CheckHost<SetSensitiveRequestHeaders<Idempotency<Retry<Gated<Gates, Attempt<S>>>>>>>;
 
 /// A hardened transport for calls to Stripe, over any HTTP client. See the [module docs](super).
 ///
@@ -44,11 +49,13 @@ pub struct StripeTransport<S> {
 struct Shared {
     settings: Settings,
     gates: Gates,
+    telemetry: TelemetryHandle,
 }
 
 /// All settings, checked.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
+    pub(super) telemetry: TelemetryConfig,
     pub(super) hosts: Hosts,
     pub(super) idempotency: IdempotencyConfig,
     pub(super) retry: RetryConfig,
@@ -81,6 +88,12 @@ impl<S> StripeTransport<S> {
     #[must_use]
     pub fn governor(&self) -> GovernorHandle {
         self.shared.gates.1.1.handle()
+    }
+
+    /// Reads which calls are pending, and strikes out what has become known.
+    #[must_use]
+    pub fn telemetry(&self) -> TelemetryHandle {
+        self.shared.telemetry.clone()
     }
 
     /// The layers, from the outside in, with the settings in force.
@@ -143,14 +156,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let recorder = match Recorder::of_one_call(&mut request) {
-            Ok(recorder) => recorder,
-            Err(refused) => return ResponseFuture::refused(refused.into()),
-        };
-        match self.shared.settings.hosts.check(request.uri()) {
-            Ok(()) => ResponseFuture::calling(self.call.call(request), recorder.handle().clone()),
-            Err(refusal) => ResponseFuture::refused(recorder.refuse_unread(&request, refusal).into()),
-        }
+        // A handle that belongs to another call is left as it is: the layer within refuses it, and counts that.
+        let recorder = Recorder::of_one_call(&mut request).ok();
+        ResponseFuture::new(self.call.call(request), recorder.map(|recorder| recorder.handle().clone()))
     }
 }
 
@@ -158,9 +166,12 @@ where
 #[derive(Clone, Debug)]
 pub struct TransportLayer {
     shared: Arc<Shared>,
+    telemetry: TelemetryLayer,
+    hosts: Arc<Hosts>,
     sensitive: SetSensitiveRequestHeadersLayer,
     idempotency: IdempotencyLayer,
     retry: RetryLayer,
+    attempt_span: AttemptSpanLayer,
     timeout: TimeoutLayer,
     request_id: RequestIdLayer,
     classify: ClassifyLayer,
@@ -172,22 +183,33 @@ impl TransportLayer {
             AuthGate::new(settings.auth_gate),
             (BreakerGate::new(settings.breaker.clone()), GovernorGate::new(settings.governor.clone())),
         );
+        let retry = RetryLayer::new(settings.retry.clone());
+        let (auth_gate, (breaker, governor)) = &gates;
+        let telemetry = TelemetryLayer::new(settings.telemetry.clone())
+            .watch(retry.clone())
+            .watch(auth_gate.handle())
+            .watch(breaker.handle())
+            .watch(governor.handle());
         Self {
+            hosts: Arc::new(settings.hosts.clone()),
             sensitive: SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]),
             idempotency: IdempotencyLayer::new(settings.idempotency.clone()),
-            retry: RetryLayer::new(settings.retry.clone()),
+            retry,
+            attempt_span: AttemptSpanLayer::new(settings.telemetry.is_enabled()),
             timeout: TimeoutLayer::new(settings.timeout),
             request_id: RequestIdLayer::new(),
             classify: ClassifyLayer::new(settings.classify),
-            shared: Arc::new(Shared { settings, gates }),
+            shared: Arc::new(Shared { settings, gates, telemetry: telemetry.handle() }),
+            telemetry,
         }
     }
 
     /// Wraps `client`.
     pub fn layer<S>(&self, client: S) -> StripeTransport<S> {
-        let attempt = self.timeout.layer(self.request_id.layer(self.classify.layer(Edge::new(client))));
-        let admitted = Gated::new(attempt, self.shared.gates.clone());
-        let call = self.sensitive.layer(self.idempotency.layer(self.retry.layer(admitted)));
+        let timed = self.timeout.layer(self.request_id.layer(self.classify.layer(Edge::new(client))));
+        let admitted = Gated::new(self.attempt_span.layer(timed), self.shared.gates.clone());
+        let keyed = self.sensitive.layer(self.idempotency.layer(self.retry.layer(admitted)));
+        let call = self.telemetry.layer(CheckHost::new(keyed, Arc::clone(&self.hosts)));
         StripeTransport { call, shared: Arc::clone(&self.shared) }
     }
 }
@@ -202,6 +224,7 @@ impl Settings {
     /// In the order of [`TransportLayer::layer`].
     fn describe(&self) -> Description {
         Description::new(vec![
+            ("telemetry", self.telemetry.settings()),
             ("hosts", self.hosts.settings()),
             ("idempotency", self.idempotency.settings()),
             ("retry", self.retry.settings()),

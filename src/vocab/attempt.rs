@@ -1,11 +1,14 @@
 //! The account of one attempt.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use http::{HeaderMap, StatusCode, header::HeaderName};
 
 use super::{
-    CallKind, Certainty, Failure, FailureKind, Outcome, Refusal, RequestId,
+    CallKind, Certainty, Failure, FailureKind, Outcome, Priority, Refusal, RequestId,
     headers::{IDEMPOTENT_REPLAYED, REQUEST_ID, STRIPE_SHOULD_RETRY},
     outcome::is_json,
 };
@@ -46,6 +49,40 @@ pub struct Attempt {
     /// How long it took, up to the response head and an error body.
     pub took: Duration,
     pub(super) admission: Admission,
+    /// As what it was admitted, where something lets attempts wait by priority.
+    pub(super) priority: Option<Priority>,
+    pub(super) words: Words,
+}
+
+/// Stripe's words for what went wrong, as far as this version knows them: fit for labels. Shown to nobody here, since
+/// some of them must not be told to the payer.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Words {
+    /// The error code.
+    pub(crate) code: Option<Word>,
+    /// The decline code.
+    pub(crate) decline: Option<Word>,
+}
+
+/// A word of a table, and its place there.
+#[derive(Clone, Copy)]
+pub(crate) struct Word {
+    pub(crate) index: u16,
+    pub(crate) text: &'static str,
+}
+
+impl Word {
+    /// No table is longer.
+    pub(crate) const MAX: usize = 512;
+
+    /// For what no table has.
+    pub(crate) const OTHER: Self = Self { index: Self::MAX as u16 - 1, text: "other" };
+}
+
+impl fmt::Debug for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Words").finish_non_exhaustive()
+    }
 }
 
 /// How far an attempt has come.
@@ -107,6 +144,8 @@ impl Attempt {
             began: now,
             took: Duration::ZERO,
             admission: Admission::Unasked,
+            priority: None,
+            words: Words { code: None, decline: None },
         }
     }
 
@@ -114,6 +153,18 @@ impl Attempt {
     #[must_use]
     pub const fn on_the_wire(&self) -> bool {
         !matches!(self.outcome, Outcome::Refused) && !matches!(self.admission, Admission::Held)
+    }
+
+    /// As what it was admitted, where something lets attempts wait by priority.
+    #[cfg(feature = "telemetry")]
+    pub(crate) const fn admitted_as(&self) -> Option<Priority> {
+        self.priority
+    }
+
+    /// Stripe's words for what went wrong.
+    #[cfg(feature = "telemetry")]
+    pub(crate) const fn words(&self) -> Words {
+        self.words
     }
 
     /// Takes in a response head.
@@ -177,11 +228,12 @@ impl Attempt {
     }
 
     /// It was let go: it begins now.
-    pub(super) fn admitted(&mut self, now: Instant) {
+    pub(super) fn admitted(&mut self, priority: Option<Priority>, now: Instant) {
         if self.admission == Admission::Held {
             self.certainty = Certainty::Unknown;
         }
         self.admission = Admission::Admitted;
+        self.priority = priority.or(self.priority);
         self.queued += now.saturating_duration_since(self.began);
         self.began = now;
     }

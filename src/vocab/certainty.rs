@@ -168,6 +168,18 @@ impl Standing {
         }
     }
 
+    /// What Stripe has bound the key to: an execution, or a rejection that it will repeat.
+    #[cfg(feature = "telemetry")]
+    pub(super) const fn bound(&self) -> Option<Certainty> {
+        if self.executed {
+            Some(Certainty::Executed)
+        } else if self.declined && !self.unknown {
+            Some(Certainty::Rejected)
+        } else {
+            None
+        }
+    }
+
     pub(super) const fn ended(&self) -> Ended {
         self.ended
     }

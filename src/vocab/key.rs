@@ -32,6 +32,7 @@ pub struct IdempotencyKey {
     value: Arc<str>,
     history: History,
     born: Option<SystemTime>,
+    generated: bool,
 }
 
 /// What is known of a key's past.
@@ -56,7 +57,7 @@ impl IdempotencyKey {
     pub fn new(key: impl AsRef<str>) -> Result<Self, InvalidKey> {
         let key = key.as_ref();
         InvalidKey::check(key.as_bytes())?;
-        Ok(Self { value: key.into(), history: History::Unknown, born: None })
+        Ok(Self { value: key.into(), history: History::Unknown, born: None, generated: false })
     }
 
     /// Takes over a key from a header.
@@ -66,7 +67,7 @@ impl IdempotencyKey {
     pub fn from_header(value: &HeaderValue) -> Result<Self, InvalidKey> {
         InvalidKey::check(value.as_bytes())?;
         let key = value.to_str().expect("it was checked to be printable ASCII");
-        Ok(Self { value: key.into(), history: History::Unknown, born: None })
+        Ok(Self { value: key.into(), history: History::Unknown, born: None, generated: false })
     }
 
     /// Vouches that no call ever used this key before.
@@ -91,7 +92,25 @@ impl IdempotencyKey {
 
     /// The same key after a call has used it, for the first time at `first`, as far as is known: it is at least that old.
     pub(super) fn used(&self, first: SystemTime) -> Self {
-        Self { value: Arc::clone(&self.value), history: History::Unknown, born: self.born.or(Some(first)) }
+        Self {
+            value: Arc::clone(&self.value),
+            history: History::Unknown,
+            born: self.born.or(Some(first)),
+            generated: self.generated,
+        }
+    }
+
+    /// The same key, of which the stack says that it has made it itself for this call.
+    #[cfg(feature = "idempotency")]
+    pub(crate) const fn generated(mut self) -> Self {
+        self.generated = true;
+        self.fresh()
+    }
+
+    /// Whether the stack has made it itself.
+    #[cfg(feature = "telemetry")]
+    pub(crate) const fn is_generated(&self) -> bool {
+        self.generated
     }
 
     /// The same key, of which it has turned out that another call has used it.

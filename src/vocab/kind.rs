@@ -59,6 +59,12 @@ impl CallKind {
         }
     }
 
+    /// Whether it changes nothing that must be reconciled: a GET, and a v1 DELETE, which may be repeated without a key.
+    #[must_use]
+    pub const fn harmless(self) -> bool {
+        self.repeatable() && !self.keyed
+    }
+
     /// Whether sending it twice is the same as sending it once: a GET, a v1 DELETE, or anything with a key.
     #[must_use]
     pub const fn repeatable(self) -> bool {

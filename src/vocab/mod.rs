@@ -13,6 +13,7 @@
 //! | report | the account of a call | [`Report`], [`ReportHandle`], [`ResponseExt`] |
 //! | refusal | the stack itself said no, before sending | [`Refusal`] |
 //! | gate | what admits an attempt, or refuses it | [`Gate`], [`Gated`] |
+//! | metric | what is counted or measured, by closed labels | [`metric`], [`Source`] |
 //! | failure | there was no answer, and what that proves | [`Failure`], [`TransportError`] |
 
 mod advice;
@@ -28,12 +29,14 @@ mod host;
 pub mod intent;
 pub mod key;
 mod kind;
+pub mod metric;
 pub mod operation;
 mod outcome;
 mod refusal;
 pub mod report;
 mod request_id;
 pub(crate) mod response;
+mod sample;
 pub(crate) mod sync;
 pub mod time;
 mod timed_out;
@@ -45,6 +48,12 @@ mod label_tests;
 #[cfg(test)]
 mod standing_tests;
 
+#[cfg(any(feature = "classify", feature = "telemetry"))]
+pub(crate) use self::attempt::Word;
+#[cfg(feature = "classify")]
+pub(crate) use self::attempt::Words;
+#[cfg(feature = "telemetry")]
+pub(crate) use self::sample::Value;
 pub use self::{
     advice::Advice,
     attempt::{Attempt, Purpose},
@@ -64,6 +73,7 @@ pub use self::{
     report::{Recorder, Report, ReportHandle, Stop},
     request_id::RequestId,
     response::ResponseExt,
+    sample::{Sample, Source},
     timed_out::AttemptTimedOut,
     tracked::SendProof,
     transport_error::{Failure, FailureKind, TransportError},

@@ -23,7 +23,8 @@ impl<T> Lock<T> {
         feature = "breaker",
         feature = "detach",
         feature = "governor",
-        feature = "idempotency"
+        feature = "idempotency",
+        feature = "telemetry"
     ))]
     pub(crate) fn new(value: T) -> Self {
         Self(Mutex::new(value))

@@ -100,6 +100,12 @@ impl Cell {
         }
     }
 
+    /// How many attempts of the window failed, and how many there are in it.
+    pub(super) fn counts(&self, now: Instant) -> (u64, u64) {
+        let counts = self.window.at(now);
+        (counts.failures, counts.calls)
+    }
+
     pub(super) const fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed { .. })
     }

@@ -70,6 +70,13 @@ impl Window {
         }
     }
 
+    /// What is in it at `now`.
+    pub(super) fn at(&self, now: Instant) -> Counts {
+        let mut window = self.clone();
+        window.slide(now);
+        window.sum
+    }
+
     pub(super) fn clear(&mut self) {
         self.buckets = [Counts::default(); BUCKETS];
         self.sum = Counts::default();

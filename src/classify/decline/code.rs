@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{MessageKey, Remedy, TryAgain};
+use crate::vocab::Word;
 
 /// What a code means by itself.
 #[derive(Clone, Copy)]
@@ -173,6 +174,13 @@ impl DeclineCode {
     #[must_use]
     pub const fn is_masked(self) -> bool {
         matches!(self, Self::Fraudulent | Self::LostCard | Self::MerchantBlacklist | Self::StolenCard)
+    }
+
+    /// What may be told of it, as a word of a table.
+    pub(in super::super) fn word(self) -> Word {
+        let masked = self.masked();
+        let index = (0..).zip(Self::ALL).find(|(_, code)| **code == masked).map_or(0, |(index, _)| index);
+        Word { index, text: masked.as_str() }
     }
 
     /// What may be told of it: itself, or `generic_decline`.

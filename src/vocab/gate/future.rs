@@ -226,7 +226,7 @@ where
                     };
                     let may_send = may_send.and_then(|()| match probe {
                         Some(_) => Ok(()),
-                        None => recorder.admitted(&held, &mut request, now),
+                        None => recorder.admitted(&held, &mut request, G::priority(&permit), now),
                     });
                     match may_send {
                         Ok(()) => {

@@ -188,6 +188,12 @@ pub trait Gate: Clone {
         false
     }
 
+    /// As of which priority it was admitted, where that decides about waiting.
+    fn priority(permit: &Self::Permit) -> Option<Priority> {
+        let _ = permit;
+        None
+    }
+
     /// Ready when what was admitted is to be refused after all, while a gate within lets it wait.
     fn poll_revoked(permit: &mut Self::Permit, cx: &mut Context<'_>) -> Poll<Refusal> {
         let _ = (permit, cx);

@@ -11,7 +11,7 @@ use std::{
 use http::Request;
 
 use super::{Admit, Ask, Ended, Gate, Never, PROBE_TIMEOUT};
-use crate::vocab::{Refusal, Replay};
+use crate::vocab::{Priority, Refusal, Replay};
 
 /// The first one is asked first, and settled first; only the second may let a call wait.
 impl<A, C> Gate for (A, C)
@@ -44,6 +44,10 @@ where
 
     fn is_probe((outer, inner): &Self::Permit) -> bool {
         A::is_probe(outer) || C::is_probe(inner)
+    }
+
+    fn priority((outer, inner): &Self::Permit) -> Option<Priority> {
+        A::priority(outer).or(C::priority(inner))
     }
 
     fn poll_revoked((outer, inner): &mut Self::Permit, cx: &mut Context<'_>) -> Poll<Refusal> {

@@ -148,11 +148,11 @@ impl Operation {
     }
 
     /// How many there are, with the kinds of `other`.
-    #[cfg(feature = "governor")]
+    #[cfg(any(feature = "governor", feature = "telemetry"))]
     pub(crate) const COUNT: usize = OPERATIONS.len();
 
     /// Its place among all, below [`COUNT`](Self::COUNT).
-    #[cfg(feature = "governor")]
+    #[cfg(any(feature = "governor", feature = "telemetry"))]
     pub(crate) const fn index(self) -> usize {
         self.0 as usize
     }

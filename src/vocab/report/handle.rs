@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
+#[cfg(feature = "telemetry")]
+use super::observer::Observer;
 use super::{account::Report, state::State};
 use crate::vocab::{Attempt, Certainty, Operation, sync::Lock, time};
 
@@ -38,6 +40,8 @@ pub(super) struct Shared {
     /// Whether an attempt is open: a hint that saves the lock.
     pub(super) open: AtomicBool,
     pub(super) state: Lock<State>,
+    #[cfg(feature = "telemetry")]
+    pub(super) observer: OnceLock<Arc<dyn Observer>>,
 }
 
 impl ReportHandle {

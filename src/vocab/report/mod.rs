@@ -2,9 +2,13 @@
 
 mod account;
 mod handle;
+#[cfg(feature = "telemetry")]
+mod observer;
 mod recorder;
 mod state;
 
+#[cfg(feature = "telemetry")]
+pub(crate) use self::observer::{Observer, Summary};
 pub(crate) use self::recorder::Held;
 pub use self::{
     account::{Report, Stop},

@@ -13,11 +13,13 @@ use super::{
     handle::{ReportHandle, Shared},
     state::{Claim, End, Key, State},
 };
+#[cfg(feature = "classify")]
+use crate::vocab::Words;
 #[cfg(feature = "idempotency")]
 use crate::vocab::certainty::KeyPast;
 use crate::vocab::{
-    Attempt, CallKind, Certainty, Deadline, Failure, IdempotencyKey, Operation, Purpose, Refusal, Refused,
-    RequestId, SendProof, headers::IDEMPOTENCY_KEY, key::KeyClock, time,
+    Attempt, CallKind, Certainty, Deadline, Failure, IdempotencyKey, Operation, Priority, Purpose, Refusal,
+    Refused, RequestId, SendProof, headers::IDEMPOTENCY_KEY, key::KeyClock, time,
 };
 
 /// Writes the account of one call. For layers and clients; callers read it by a [`ReportHandle`], which this one derefs
@@ -85,6 +87,12 @@ impl Recorder {
         Some(recorder)
     }
 
+    /// One that writes where this handle reads.
+    #[cfg(feature = "telemetry")]
+    pub(super) fn over(handle: &ReportHandle) -> Self {
+        Self { handle: handle.clone(), passed: 0 }
+    }
+
     /// Puts the recorder where the layers within find it.
     pub fn put_into<B>(&self, request: &mut Request<B>) {
         self.operation(request);
@@ -111,7 +119,7 @@ impl Recorder {
         &self.handle
     }
 
-    fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &Shared {
         &self.handle.0
     }
 
@@ -243,13 +251,24 @@ impl Recorder {
     /// the account of the call.
     #[must_use]
     pub fn refuse(&self, refusal: Refusal) -> Refused {
-        self.shared().state.with(|state| {
+        let attempted = self.shared().state.with(|state| {
             state.retry_in = refusal.retry_in();
             match &mut state.current {
                 Some(attempt) => attempt.refused(refusal.clone()),
-                None => state.stopped = Some(Stop::Refused),
+                None => {
+                    state.stopped = Some(Stop::Refused);
+                    state.refusal = Some(refusal.clone());
+                }
             }
+            state.current.is_some()
         });
+        // Of an attempt it is told when that is closed.
+        #[cfg(feature = "telemetry")]
+        if !attempted {
+            self.tell(|observer, operation| observer.refused(operation, &refusal));
+        }
+        #[cfg(not(feature = "telemetry"))]
+        let _ = attempted;
         Refused::new(refusal, self.handle.clone())
     }
 
@@ -362,7 +381,7 @@ impl Recorder {
         })
     }
 
-    /// A gate lets `request` go, and the attempt begins now.
+    /// A gate lets `request` go, as of this priority if it heeds any, and the attempt begins now.
     ///
     /// # Errors
     /// [`Refusal::CallEnded`], when the attempt that it was held for has ended without it, and was said not to be sent.
@@ -370,10 +389,11 @@ impl Recorder {
         &self,
         held: &Held,
         request: &mut Request<B>,
+        priority: Option<Priority>,
         now: Instant,
     ) -> Result<(), Refusal> {
         let passed = self.passed.saturating_add(1);
-        if !self.shared().state.with(|state| state.admit(held.attempt, passed, now)) {
+        if !self.shared().state.with(|state| state.admit(held.attempt, passed, priority, now)) {
             return Err(Refusal::CallEnded);
         }
         if let Some(travelling) = request.extensions_mut().get_mut::<Self>() {
@@ -396,6 +416,31 @@ impl Recorder {
     /// Adds to the time waited between attempts.
     pub fn waited(&self, time: Duration) {
         self.shared().state.with(|state| state.waited += time);
+    }
+
+    /// Closes the open attempt, and returns its account.
+    fn close(&self, end: End) -> Option<Attempt> {
+        let (attempt, before) = self.shared().state.with(|state| {
+            let before = state.first.as_ref().map(|first| state.later.last().unwrap_or(first).outcome);
+            (state.close(end), before)
+        });
+        #[cfg(feature = "telemetry")]
+        if let Some(attempt) = &attempt {
+            self.tell(|observer, operation| observer.attempt(operation, attempt, before));
+        }
+        #[cfg(not(feature = "telemetry"))]
+        let _ = before;
+        attempt
+    }
+
+    /// Adds Stripe's words for what went wrong, to the open attempt.
+    #[cfg(feature = "classify")]
+    pub(crate) fn named(&self, words: Words) {
+        self.shared().state.with(|state| {
+            if let Some(attempt) = &mut state.current {
+                attempt.words = words;
+            }
+        });
     }
 
     /// Records why no further attempt is made, and when it may be worth coming back.
@@ -448,7 +493,7 @@ impl Entered {
     fn end(&mut self, end: End) -> Option<Attempt> {
         let recorder = self.0.take()?;
         recorder.shared().open.store(false, Ordering::Relaxed);
-        recorder.shared().state.with(|state| state.close(end))
+        recorder.close(end)
     }
 }
 
@@ -475,17 +520,21 @@ impl HandedOn {
 
     fn end(&mut self, end: End, head: Option<(StatusCode, &HeaderMap)>) {
         let Some(recorder) = self.recorder.take() else { return };
-        recorder.shared().state.with(|state| {
-            if let Some(mut attempt) = state.presumed() {
+        let presumed = recorder.shared().state.with(|state| {
+            let presumed = state.presumed();
+            if let Some(mut attempt) = presumed.clone() {
                 attempt.began = self.since;
                 if let (Some((status, headers)), Some(kind)) = (head, state.kind) {
                     attempt.answered(kind, status, headers);
                 }
                 state.current = Some(attempt);
-                state.close(end);
             }
             state.handed_on = false;
+            presumed.is_some()
         });
+        if presumed {
+            recorder.close(end);
+        }
     }
 }
 

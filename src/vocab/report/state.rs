@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::account::Stop;
 use crate::vocab::{
-    Advice, Attempt, CallKind, Certainty, IdempotencyKey, Outcome, Purpose, SendProof, Standing, Verb,
+    Advice, Attempt, CallKind, Certainty, IdempotencyKey, Outcome, Priority, Purpose, Refusal, SendProof,
+    Standing, Verb,
     key::{History, KeyClock},
     time,
 };
@@ -44,6 +45,12 @@ pub(super) struct State {
     pub(super) waited: Duration,
     pub(super) stopped: Option<Stop>,
     pub(super) retry_in: Option<Duration>,
+    /// Why the stack refused the call after its last attempt, or without one.
+    pub(super) refusal: Option<Refusal>,
+    /// What the last attempt came to that leaves it open whether the call was executed.
+    pub(super) doubt: Option<Outcome>,
+    /// Whether an attempt was dropped, and if so, whether it was on its way.
+    pub(super) cut: Option<bool>,
 }
 
 pub(super) struct Key {
@@ -58,6 +65,7 @@ impl State {
         self.passed = passed;
         self.holding = false;
         self.current = Some(attempt);
+        self.refusal = None;
         self.proof = None;
         self.tainted = false;
     }
@@ -76,11 +84,17 @@ impl State {
 
     /// A request of the attempt with this number is let go, and has now passed so many gates. `false` if the attempt has
     /// ended.
-    pub(super) fn admit(&mut self, attempt: u64, passed: u32, now: Instant) -> bool {
+    pub(super) fn admit(
+        &mut self,
+        attempt: u64,
+        passed: u32,
+        priority: Option<Priority>,
+        now: Instant,
+    ) -> bool {
         match &mut self.current {
             Some(current) if self.begun == attempt => {
                 self.waited += now.saturating_duration_since(current.began);
-                current.admitted(now);
+                current.admitted(priority, now);
                 self.holding = false;
                 self.passed = self.passed.max(passed);
                 true
@@ -94,6 +108,7 @@ impl State {
         if self.live && self.current.as_ref().is_some_and(Attempt::on_the_wire) {
             let mut lost = Attempt::begun(Purpose::First, time::now());
             lost.lost();
+            self.doubt = Some(lost.outcome);
             self.standing.observe(kind, &lost);
         }
     }
@@ -176,8 +191,12 @@ impl State {
             self.standing.observe(kind, &attempt);
         }
         self.made += u32::from(attempt.on_the_wire());
+        if attempt.certainty == Certainty::Unknown {
+            self.doubt = Some(attempt.outcome);
+        }
         if ended == End::Dropped {
             self.stopped = Some(Stop::Cancelled);
+            self.cut = Some(attempt.on_the_wire());
         }
         if self.first.is_none() {
             self.first = Some(attempt.clone());

@@ -1,0 +1,414 @@
+//! What becomes of the vocabulary's types as labels: places in the lists of the contract.
+
+use crate::vocab::{
+    Certainty, Class, FailureKind, Mode, Outcome, Priority, Purpose, RateLimitReason, Refusal, report::Stop,
+};
+
+/// A type whose values are the values of a label, in the same order.
+pub(super) trait Label {
+    /// Its place in the list.
+    fn index(&self) -> usize;
+}
+
+impl Label for Outcome {
+    fn index(&self) -> usize {
+        match self {
+            Self::Success => 0,
+            Self::Foreign => 1,
+            Self::Redirect => 2,
+            Self::InvalidRequest => 3,
+            Self::KeyMismatch => 4,
+            Self::Unauthorized => 5,
+            Self::Declined => 6,
+            Self::Forbidden => 7,
+            Self::NotFound => 8,
+            Self::Interrupted => 9,
+            Self::Conflict => 10,
+            Self::KeyInUse => 11,
+            Self::RateLimited(_) => 12,
+            Self::LockTimeout => 13,
+            Self::ServerError => 14,
+            Self::Refused => 15,
+            Self::Cancelled => 16,
+            Self::Transport(kind) => {
+                17 + match kind {
+                    FailureKind::Connect => 0,
+                    FailureKind::Dns => 1,
+                    FailureKind::Tcp => 2,
+                    FailureKind::Tls => 3,
+                    FailureKind::ConnectTimeout => 4,
+                    FailureKind::Canceled => 5,
+                    FailureKind::StreamRefused => 6,
+                    FailureKind::Timeout => 7,
+                    FailureKind::Reset => 8,
+                    FailureKind::Body => 9,
+                    FailureKind::Protocol => 10,
+                    FailureKind::Other => 11,
+                }
+            }
+        }
+    }
+}
+
+impl Label for Certainty {
+    fn index(&self) -> usize {
+        match self {
+            Self::NotSent => 0,
+            Self::Rejected => 1,
+            Self::Executed => 2,
+            Self::Unknown => 3,
+        }
+    }
+}
+
+impl Label for Class {
+    fn index(&self) -> usize {
+        match self {
+            Self::Money => 0,
+            Self::Write => 1,
+            Self::Read => 2,
+            Self::Search => 3,
+            Self::Upload => 4,
+            Self::Meter => 5,
+        }
+    }
+}
+
+impl Label for Mode {
+    fn index(&self) -> usize {
+        match self {
+            Self::Live => 0,
+            Self::Sandbox => 1,
+        }
+    }
+}
+
+impl Label for Priority {
+    fn index(&self) -> usize {
+        match self {
+            Self::Background => 0,
+            Self::Normal => 1,
+            Self::Critical => 2,
+        }
+    }
+}
+
+impl Label for Purpose {
+    fn index(&self) -> usize {
+        match self {
+            Self::First => 0,
+            Self::Retry => 1,
+            Self::Poll => 2,
+            Self::Resend => 3,
+        }
+    }
+}
+
+impl Label for RateLimitReason {
+    fn index(&self) -> usize {
+        match self {
+            Self::GlobalRate => 0,
+            Self::GlobalConcurrency => 1,
+            Self::EndpointRate => 2,
+            Self::EndpointConcurrency => 3,
+            Self::ResourceSpecific => 4,
+            Self::Other => 5,
+            Self::Unstated => 6,
+        }
+    }
+}
+
+/// The place of lock timeouts, behind the reasons of limiters.
+pub(super) const LOCK_TIMEOUT: usize = 7;
+
+impl Label for Refusal {
+    fn index(&self) -> usize {
+        match self {
+            Self::InvalidKey(_) => 0,
+            Self::ConflictingKeys => 1,
+            Self::KeyTooOld { .. } => 2,
+            Self::ExplicitKeyRequired => 3,
+            Self::KeyBirthUnknown => 4,
+            Self::KeyReused => 5,
+            Self::DeadlineExceeded => 6,
+            Self::HostNotAllowed { .. } => 7,
+            Self::PlainHttp { .. } => 8,
+            Self::NoRandomness => 9,
+            Self::CircuitOpen { .. } => 10,
+            Self::AuthBlocked { .. } => 11,
+            Self::Saturated { .. } => 12,
+            Self::WaitTooLong { .. } => 13,
+            Self::ObjectCooling { .. } => 14,
+            Self::ShuttingDown => 15,
+            Self::CallEnded => 16,
+            Self::ReportReused => 17,
+        }
+    }
+}
+
+/// The place of a limit that ended a call; `None` for what else ends one.
+pub(super) const fn limit(stop: Stop) -> Option<usize> {
+    Some(match stop {
+        Stop::Attempts => 0,
+        Stop::Deadline => 1,
+        Stop::Budget => 2,
+        Stop::KeyAge => 3,
+        Stop::Body => 4,
+        Stop::Header => 5,
+        Stop::Unkeyed => 6,
+        Stop::RetryAfter => 7,
+        Stop::Final | Stop::Refused | Stop::Cancelled => return None,
+    })
+}
+
+/// What an attempt or a call came to, more coarsely: for durations, which have a bucket for each of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It went well.
+    Success,
+    /// Stripe said no, for a reason that lies in the request or in the payment.
+    Rejected,
+    /// Stripe said not now: a limiter, or a lock.
+    Limited,
+    /// Stripe failed, or something else answered in its place.
+    Failed,
+    Timeout,
+    /// No connection, or a lost one.
+    Transport,
+    /// The stack said not now.
+    Refused,
+    /// The stack refused what breaks a rule.
+    Invalid,
+    Cancelled,
+}
+
+impl Ending {
+    pub(super) const fn of(outcome: Outcome, refusal: Option<&Refusal>) -> Self {
+        match outcome {
+            Outcome::Success => Self::Success,
+            Outcome::InvalidRequest
+            | Outcome::KeyMismatch
+            | Outcome::Unauthorized
+            | Outcome::Declined
+            | Outcome::Forbidden
+            | Outcome::NotFound
+            | Outcome::Conflict => Self::Rejected,
+            Outcome::KeyInUse | Outcome::RateLimited(_) | Outcome::LockTimeout => Self::Limited,
+            Outcome::Foreign | Outcome::Redirect | Outcome::Interrupted | Outcome::ServerError => {
+                Self::Failed
+            }
+            Outcome::Transport(FailureKind::Timeout | FailureKind::ConnectTimeout) => Self::Timeout,
+            Outcome::Transport(_) => Self::Transport,
+            Outcome::Refused => match refusal {
+                Some(refusal) if is_a_rule(refusal) => Self::Invalid,
+                _ => Self::Refused,
+            },
+            Outcome::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl Label for Ending {
+    fn index(&self) -> usize {
+        *self as usize
+    }
+}
+
+/// Whether it is the caller that must change something, and not time that must pass.
+const fn is_a_rule(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::InvalidKey(_)
+            | Refusal::ConflictingKeys
+            | Refusal::KeyTooOld { .. }
+            | Refusal::ExplicitKeyRequired
+            | Refusal::KeyBirthUnknown
+            | Refusal::KeyReused
+            | Refusal::HostNotAllowed { .. }
+            | Refusal::PlainHttp { .. }
+            | Refusal::CallEnded
+            | Refusal::ReportReused
+    )
+}
+
+/// What left it open whether a call was executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    Timeout,
+    /// The connection was lost.
+    Transport,
+    /// Stripe failed, or something else answered in its place.
+    Failed,
+    /// Another request with the same key is executing.
+    InUse,
+    /// The caller went away.
+    Cancelled,
+}
+
+impl Cause {
+    pub(super) const fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Transport(FailureKind::Timeout) => Self::Timeout,
+            Outcome::Transport(_) => Self::Transport,
+            Outcome::Conflict | Outcome::KeyInUse => Self::InUse,
+            Outcome::Cancelled => Self::Cancelled,
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl Label for Cause {
+    fn index(&self) -> usize {
+        *self as usize
+    }
+}
+
+/// What was wrong with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyError {
+    MismatchLocal,
+    MismatchRemote,
+    InUse,
+    TooOld,
+    Conflicting,
+    /// It breaks a rule, or is one that the settings do not allow.
+    Invalid,
+}
+
+impl KeyError {
+    pub(super) const fn of_refusal(refusal: &Refusal) -> Option<Self> {
+        Some(match refusal {
+            Refusal::KeyReused => Self::MismatchLocal,
+            Refusal::KeyTooOld { .. } => Self::TooOld,
+            Refusal::ConflictingKeys => Self::Conflicting,
+            Refusal::InvalidKey(_) | Refusal::ExplicitKeyRequired | Refusal::KeyBirthUnknown => Self::Invalid,
+            _ => return None,
+        })
+    }
+
+    pub(super) const fn of_outcome(outcome: Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::KeyMismatch => Some(Self::MismatchRemote),
+            Outcome::KeyInUse => Some(Self::InUse),
+            _ => None,
+        }
+    }
+}
+
+impl Label for KeyError {
+    fn index(&self) -> usize {
+        *self as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocab::{InvalidKey, metric};
+
+    fn assert_in_order<T: Label>(list: &[&str], values: &[(T, &'static str)]) {
+        let indices: Vec<_> = values.iter().map(|(value, _)| value.index()).collect();
+        assert_eq!(indices, (0..list.len()).collect::<Vec<_>>());
+        let words: Vec<_> = values.iter().map(|(_, word)| *word).collect();
+        assert_eq!(words, list);
+    }
+
+    macro_rules! in_order {
+        ($list:expr; $($value:expr),+ $(,)?) => { assert_in_order(&$list, &[$(($value, $value.as_str())),+]) };
+    }
+
+    #[test]
+    fn every_value_has_the_place_of_its_word() {
+        in_order!(metric::OUTCOMES;
+            Outcome::Success, Outcome::Foreign, Outcome::Redirect, Outcome::InvalidRequest, Outcome::KeyMismatch,
+            Outcome::Unauthorized, Outcome::Declined, Outcome::Forbidden, Outcome::NotFound, Outcome::Interrupted,
+            Outcome::Conflict, Outcome::KeyInUse, Outcome::RateLimited(RateLimitReason::Other), Outcome::LockTimeout,
+            Outcome::ServerError, Outcome::Refused, Outcome::Cancelled,
+            Outcome::Transport(FailureKind::Connect), Outcome::Transport(FailureKind::Dns),
+            Outcome::Transport(FailureKind::Tcp), Outcome::Transport(FailureKind::Tls),
+            Outcome::Transport(FailureKind::ConnectTimeout), Outcome::Transport(FailureKind::Canceled),
+            Outcome::Transport(FailureKind::StreamRefused), Outcome::Transport(FailureKind::Timeout),
+            Outcome::Transport(FailureKind::Reset), Outcome::Transport(FailureKind::Body),
+            Outcome::Transport(FailureKind::Protocol), Outcome::Transport(FailureKind::Other),
+        );
+        in_order!(metric::CERTAINTIES;
+            Certainty::NotSent, Certainty::Rejected, Certainty::Executed, Certainty::Unknown);
+        in_order!(metric::CLASSES;
+            Class::Money, Class::Write, Class::Read, Class::Search, Class::Upload, Class::Meter);
+        in_order!(metric::MODES; Mode::Live, Mode::Sandbox);
+        in_order!(metric::PRIORITIES; Priority::Background, Priority::Normal, Priority::Critical);
+        in_order!(metric::PURPOSES; Purpose::First, Purpose::Retry, Purpose::Poll, Purpose::Resend);
+        in_order!(metric::REASONS[..LOCK_TIMEOUT];
+            RateLimitReason::GlobalRate, RateLimitReason::GlobalConcurrency, RateLimitReason::EndpointRate,
+            RateLimitReason::EndpointConcurrency, RateLimitReason::ResourceSpecific, RateLimitReason::Other,
+            RateLimitReason::Unstated,
+        );
+        assert_eq!(metric::REASONS[LOCK_TIMEOUT], Outcome::LockTimeout.as_str());
+        let (time, host) = (std::time::Duration::ZERO, || "evil.example".into());
+        in_order!(metric::REFUSALS;
+            Refusal::InvalidKey(InvalidKey::Empty), Refusal::ConflictingKeys,
+            Refusal::KeyTooOld { age: None, limit: time }, Refusal::ExplicitKeyRequired, Refusal::KeyBirthUnknown,
+            Refusal::KeyReused, Refusal::DeadlineExceeded, Refusal::HostNotAllowed { host: host() },
+            Refusal::PlainHttp { host: host() }, Refusal::NoRandomness, Refusal::CircuitOpen { retry_in: None },
+            Refusal::AuthBlocked { retry_in: time }, Refusal::Saturated { retry_in: time },
+            Refusal::WaitTooLong { wait: time }, Refusal::ObjectCooling { retry_in: time }, Refusal::ShuttingDown,
+            Refusal::CallEnded, Refusal::ReportReused,
+        );
+        let limits = [
+            Stop::Attempts,
+            Stop::Deadline,
+            Stop::Budget,
+            Stop::KeyAge,
+            Stop::Body,
+            Stop::Header,
+            Stop::Unkeyed,
+            Stop::RetryAfter,
+        ];
+        assert_eq!(limits.map(Stop::as_str), metric::LIMITS);
+        assert_eq!(limits.map(limit), std::array::from_fn(Some));
+        assert_eq!([Stop::Final, Stop::Refused, Stop::Cancelled].map(limit), [None; 3]);
+    }
+
+    /// Their variants are named as the words are.
+    #[test]
+    fn the_words_of_this_file_have_their_places_too() {
+        let snake = |debug: String| {
+            debug.chars().fold(String::new(), |mut word, letter| {
+                if letter.is_ascii_uppercase() && !word.is_empty() {
+                    word.push('_');
+                }
+                word.push(letter.to_ascii_lowercase());
+                word
+            })
+        };
+        use {Cause as C, Ending as E, KeyError as K};
+        let endings = [
+            E::Success,
+            E::Rejected,
+            E::Limited,
+            E::Failed,
+            E::Timeout,
+            E::Transport,
+            E::Refused,
+            E::Invalid,
+            E::Cancelled,
+        ];
+        assert_eq!(endings.map(|ending| snake(format!("{ending:?}"))), metric::RESULTS);
+        let causes = [C::Timeout, C::Transport, C::Failed, C::InUse, C::Cancelled];
+        assert_eq!(causes.map(|cause| snake(format!("{cause:?}"))), metric::CAUSES);
+        let errors = [K::MismatchLocal, K::MismatchRemote, K::InUse, K::TooOld, K::Conflicting, K::Invalid];
+        assert_eq!(errors.map(|error| snake(format!("{error:?}"))), metric::KEY_ERRORS);
+        for (index, ending) in endings.into_iter().enumerate() {
+            assert_eq!(ending.index(), index);
+        }
+    }
+
+    #[test]
+    fn what_breaks_a_rule_is_not_what_has_to_wait() {
+        let of = |refusal: &Refusal| Ending::of(Outcome::Refused, Some(refusal));
+        assert_eq!(of(&Refusal::ConflictingKeys), Ending::Invalid);
+        assert_eq!(of(&Refusal::CircuitOpen { retry_in: None }), Ending::Refused);
+        assert_eq!(of(&Refusal::DeadlineExceeded), Ending::Refused);
+        assert_eq!(Ending::of(Outcome::Refused, None), Ending::Refused);
+    }
+}

@@ -1,0 +1,53 @@
+use std::sync::Arc;
+
+use tower::Layer;
+
+use super::{Telemetry, TelemetryConfig, TelemetryHandle, sample, shared::Shared};
+use crate::vocab::Source;
+
+/// Counts, traces and logs calls. See the [module docs](super).
+///
+/// All services of one layer count into the same series.
+#[derive(Clone, Debug)]
+pub struct TelemetryLayer {
+    shared: Arc<Shared>,
+}
+
+impl TelemetryLayer {
+    /// With these settings. The series are registered now: install a recorder before.
+    #[must_use]
+    pub fn new(config: TelemetryConfig) -> Self {
+        let shared = Arc::new(Shared::new(config));
+        sample::register(Arc::downgrade(&shared));
+        Self { shared }
+    }
+
+    /// Reads `source` whenever the metrics are [sampled](super::sample), as long as this layer or a service of it lives.
+    #[must_use]
+    pub fn watch(self, source: impl Source + 'static) -> Self {
+        if self.shared.config.enabled {
+            self.shared.watch(Arc::new(source));
+        }
+        self
+    }
+
+    /// Reads what is pending.
+    #[must_use]
+    pub fn handle(&self) -> TelemetryHandle {
+        TelemetryHandle::new(Arc::clone(&self.shared))
+    }
+}
+
+impl Default for TelemetryLayer {
+    fn default() -> Self {
+        Self::new(TelemetryConfig::default())
+    }
+}
+
+impl<S> Layer<S> for TelemetryLayer {
+    type Service = Telemetry<S>;
+
+    fn layer(&self, inner: S) -> Telemetry<S> {
+        Telemetry::new(inner, Arc::clone(&self.shared))
+    }
+}

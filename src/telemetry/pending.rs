@@ -1,0 +1,164 @@
+//! The calls of which nobody knows whether Stripe has executed them. Pure: no clock, no locks.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use super::labels::Label;
+use crate::vocab::{ApiVersion, Certainty, Class, Operation, metric};
+
+/// Which call it is: by its key, within its account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Subject {
+    /// A hash of API key and account.
+    pub(super) account: u64,
+    /// A hash of the idempotency key.
+    pub(super) key: u64,
+}
+
+/// How one came to be known, or will not any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// A later call with its key was executed, or found that it had been.
+    Executed,
+    /// Stripe has bound its key to a rejection.
+    Rejected,
+    /// Somebody said so.
+    Told,
+    /// Stripe has forgotten its key.
+    Expired,
+    /// There were too many.
+    Displaced,
+}
+
+impl How {
+    pub(super) const fn by(bound: Certainty) -> Self {
+        match bound {
+            Certainty::Executed => Self::Executed,
+            _ => Self::Rejected,
+        }
+    }
+}
+
+impl Label for How {
+    fn index(&self) -> usize {
+        *self as usize
+    }
+}
+
+/// So many calls of one class are not pending any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Resolved {
+    pub(super) class: Class,
+    pub(super) how: How,
+    pub(super) calls: u64,
+}
+
+/// One that is pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) operation: Operation,
+    /// When the first of its calls ended.
+    pub(super) since: Instant,
+    /// How many calls with its key have ended like that.
+    pub(super) calls: u64,
+}
+
+/// All that are pending, up to a number.
+#[derive(Debug)]
+pub(super) struct Pending {
+    capacity: usize,
+    entries: HashMap<Subject, Entry>,
+}
+
+/// How long Stripe knows a key. (Source: Stripe's API reference, "Idempotent requests", and its API v2 overview.)
+const fn life(version: ApiVersion) -> Duration {
+    match version {
+        ApiVersion::V2 => Duration::from_secs(30 * 86_400),
+        ApiVersion::V1 | ApiVersion::Other => Duration::from_secs(86_400),
+    }
+}
+
+impl Pending {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity, entries: HashMap::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// A call ended unknown. Another one may have to go for it.
+    pub(super) fn add(&mut self, subject: Subject, operation: Operation, now: Instant) -> Option<Resolved> {
+        if let Some(entry) = self.entries.get_mut(&subject) {
+            entry.calls += 1;
+            return None;
+        }
+        let oldest = || self.entries.iter().min_by_key(|(_, entry)| entry.since).map(|(subject, _)| *subject);
+        let displaced = if self.entries.len() < self.capacity { None } else { oldest() };
+        let resolved = displaced.and_then(|oldest| self.resolve(oldest, How::Displaced));
+        self.entries.insert(subject, Entry { operation, since: now, calls: 1 });
+        resolved
+    }
+
+    /// It is known now.
+    pub(super) fn resolve(&mut self, subject: Subject, how: How) -> Option<Resolved> {
+        let entry = self.entries.remove(&subject)?;
+        Some(Resolved { class: entry.operation.class(), how, calls: entry.calls })
+    }
+
+    /// All with this key are known now, or all there are.
+    pub(super) fn resolve_all(&mut self, key: Option<u64>, how: How) -> Vec<Resolved> {
+        let mut resolved = Vec::new();
+        self.entries.retain(|subject, entry| {
+            let known = key.is_none_or(|key| subject.key == key);
+            if known {
+                resolved.push(Resolved { class: entry.operation.class(), how, calls: entry.calls });
+            }
+            !known
+        });
+        resolved
+    }
+
+    /// Of what Stripe has forgotten the key, nothing more will become known by it.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<Resolved> {
+        let mut resolved = Vec::new();
+        self.entries.retain(|_, entry| {
+            let expired = now.saturating_duration_since(entry.since) >= life(entry.operation.api_version());
+            if expired {
+                resolved.push(Resolved {
+                    class: entry.operation.class(),
+                    how: How::Expired,
+                    calls: entry.calls,
+                });
+            }
+            !expired
+        });
+        resolved
+    }
+
+    /// How many calls of each class are pending.
+    pub(super) fn calls(&self) -> [u64; metric::CLASSES.len()] {
+        let mut calls = [0; metric::CLASSES.len()];
+        for entry in self.entries.values() {
+            calls[entry.operation.class().index()] += entry.calls;
+        }
+        calls
+    }
+
+    /// All of them, the oldest first.
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        let mut entries: Vec<_> = self.entries.values().copied().collect();
+        entries.sort_by_key(|entry| entry.since);
+        entries
+    }
+
+    /// Since when the oldest has been so.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.entries.values().map(|entry| entry.since).min()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! Who hears how a call goes, while it does.
+
+use std::{sync::Arc, time::Duration};
+
+use http::StatusCode;
+
+use super::{account::Stop, recorder::Recorder, state::State};
+use crate::vocab::{
+    Attempt, CallKind, Certainty, IdempotencyKey, Operation, Outcome, Refusal, Refused, RequestId,
+};
+
+/// Hears of each attempt when it ends, for whoever counts them: a report keeps only some of them.
+///
+/// It is called without any lock, by the task of the call.
+pub(crate) trait Observer: Send + Sync {
+    /// An attempt has ended, or was refused; `before` is what the one before it came to.
+    fn attempt(&self, operation: Operation, attempt: &Attempt, before: Option<Outcome>);
+
+    /// The call was refused while no attempt was open.
+    fn refused(&self, operation: Operation, refusal: &Refusal);
+
+    /// Stripe has something to tell whoever maintains the integration.
+    fn noticed(&self);
+}
+
+/// What is to be said of a call at its end.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    pub(crate) kind: Option<CallKind>,
+    /// What the last attempt came to, if the call was not refused after it.
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) refusal: Option<Refusal>,
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) request_id: Option<RequestId>,
+    pub(crate) replayed: bool,
+    pub(crate) certainty: Certainty,
+    pub(crate) attempts: u32,
+    pub(crate) waited: Duration,
+    pub(crate) stopped: Option<Stop>,
+    /// What left it open whether it was executed.
+    pub(crate) doubt: Option<Outcome>,
+    /// What Stripe has bound the key to: an execution, or a rejection that it will repeat.
+    pub(crate) bound: Option<Certainty>,
+    pub(crate) key: Option<IdempotencyKey>,
+    /// Whether it was dropped in the middle of an attempt, and if so, whether that was on its way.
+    pub(crate) cut: Option<bool>,
+}
+
+impl Recorder {
+    /// The one that writes the account of a call that was refused.
+    pub(crate) fn of_refused(refused: &Refused) -> Self {
+        refused.report().map(Self::over).unwrap_or_default()
+    }
+
+    /// Lets `observer` hear of the call; only the first one is.
+    pub(crate) fn observe(&self, observer: Arc<dyn Observer>) {
+        let _ = self.shared().observer.set(observer);
+    }
+
+    pub(super) fn tell(&self, tell: impl FnOnce(&dyn Observer, Operation)) {
+        let shared = self.shared();
+        if let (Some(observer), Some(operation)) = (shared.observer.get(), shared.operation.get()) {
+            tell(&**observer, *operation);
+        }
+    }
+
+    /// There was a notice in the answer.
+    pub(crate) fn noticed(&self) {
+        self.tell(|observer, _| observer.noticed());
+    }
+
+    pub(crate) fn summary(&self) -> Summary {
+        self.shared().state.with(|state| state.summary())
+    }
+}
+
+impl State {
+    fn summary(&self) -> Summary {
+        let latest = self.latest();
+        let standing = self.standing_now();
+        Summary {
+            kind: self.kind,
+            outcome: if self.refusal.is_some() { None } else { latest.map(|attempt| attempt.outcome) },
+            refusal: self.refusal.clone().or_else(|| latest?.refusal.clone()),
+            status: latest.and_then(|attempt| attempt.status),
+            request_id: latest.and_then(|attempt| attempt.request_id.clone()),
+            replayed: latest.is_some_and(|attempt| attempt.replayed),
+            certainty: self.certainty_now(),
+            attempts: self.made_now(),
+            waited: self.waited,
+            stopped: self.stopped,
+            doubt: self.doubt,
+            bound: standing.bound(),
+            key: self.key.as_ref().map(|key| key.key.clone()),
+            cut: self.cut,
+        }
+    }
+}
