@@ -2,14 +2,15 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use http::Response;
+use http::{Request, Response};
 use pin_project::pin_project;
 
-use super::watch::Watch;
-use crate::vocab::{Refused, report::HandedOn};
+use super::{shared::Shared, watch::Watch};
+use crate::vocab::{Recorder, Refused, report::HandedOn};
 
 /// The future of [`Telemetry`](super::Telemetry).
 #[pin_project]
@@ -32,16 +33,30 @@ enum State<F> {
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) const fn unseen(inner: F) -> Self {
-        Self { state: State::Unseen(inner) }
-    }
-
-    pub(super) const fn watched(inner: F, handed_on: HandedOn, watch: Watch) -> Self {
-        Self { state: State::Watched { inner, handed_on: Some(handed_on), watch: Some(watch) } }
-    }
-
-    pub(super) const fn refused(refused: Refused, watch: Watch) -> Self {
-        Self { state: State::Refused(Some((refused, watch))) }
+    /// A call that is made by `call`.
+    pub(super) fn new<B>(
+        shared: &Arc<Shared>,
+        mut request: Request<B>,
+        call: impl FnOnce(Request<B>) -> F,
+    ) -> Self {
+        if !shared.config.enabled {
+            return Self { state: State::Unseen(call(request)) };
+        }
+        let state = match Recorder::of_one_call(&mut request) {
+            Ok(recorder) => {
+                let watch = Watch::begin(shared, &recorder, &request);
+                let handed_on = recorder.hand_on(&request);
+                let inner = watch.span().in_scope(|| call(request));
+                State::Watched { inner, handed_on: Some(handed_on), watch: Some(watch) }
+            }
+            Err(refused) => {
+                // Nobody could hear it yet.
+                let watch = Watch::begin(shared, &Recorder::of_refused(&refused), &request);
+                watch.refused(refused.refusal());
+                State::Refused(Some((refused, watch)))
+            }
+        };
+        Self { state }
     }
 }
 

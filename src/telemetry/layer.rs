@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
+use http::Request;
 use tower::Layer;
 
-use super::{Telemetry, TelemetryConfig, TelemetryHandle, sample, shared::Shared};
+use super::{ResponseFuture, Telemetry, TelemetryConfig, TelemetryHandle, sample, shared::Shared};
 use crate::vocab::Source;
 
 /// Counts, traces and logs calls. See the [module docs](super).
@@ -31,6 +32,15 @@ impl TelemetryLayer {
         self
     }
 
+    /// Counts, traces and logs a call that is made by `call`.
+    pub(crate) fn observe<B, F>(
+        &self,
+        request: Request<B>,
+        call: impl FnOnce(Request<B>) -> F,
+    ) -> ResponseFuture<F> {
+        ResponseFuture::new(&self.shared, request, call)
+    }
+
     /// Reads what is pending.
     #[must_use]
     pub fn handle(&self) -> TelemetryHandle {
@@ -48,6 +58,6 @@ impl<S> Layer<S> for TelemetryLayer {
     type Service = Telemetry<S>;
 
     fn layer(&self, inner: S) -> Telemetry<S> {
-        Telemetry::new(inner, Arc::clone(&self.shared))
+        Telemetry::new(inner, self.clone())
     }
 }

@@ -8,10 +8,12 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderValue;
 use metrics::{Counter, Gauge, Histogram};
 
 use super::{
     labels::{Cause, Ending, KeyError, LOCK_TIMEOUT, Label, limit},
+    notice::Notice,
     pending::Resolved,
     registrar::{Family, Registrar},
 };
@@ -184,8 +186,10 @@ impl Observer for Meter {
         self.refusal(operation, refusal);
     }
 
-    fn noticed(&self) {
+    fn noticed(&self, notice: &HeaderValue) {
         self.notices.increment(1);
+        let notice = Notice::of(notice);
+        tracing::warn!(target: "tower_stripe", %notice, "stripe has a notice");
     }
 }
 

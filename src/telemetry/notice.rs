@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderName};
-
-const STRIPE_NOTICE: HeaderName = HeaderName::from_static("stripe-notice");
+use http::HeaderValue;
 
 /// So much of it is shown.
 const MAX_LEN: usize = 300;
@@ -15,9 +13,10 @@ const ID_LEN: usize = 14;
 /// A notice. What looks like an id or a key in it is left out of what is shown: the whole of it is in the response.
 pub(super) struct Notice<'a>(&'a str);
 
-/// The notice in an answer with these headers.
-pub(super) fn of(headers: &HeaderMap) -> Option<Notice<'_>> {
-    headers.get(STRIPE_NOTICE).map(|value| Notice(value.to_str().unwrap_or("it is not text")))
+impl<'a> Notice<'a> {
+    pub(super) fn of(value: &'a HeaderValue) -> Self {
+        Self(value.to_str().unwrap_or("it is not text"))
+    }
 }
 
 impl fmt::Display for Notice<'_> {
@@ -36,18 +35,14 @@ impl fmt::Display for Notice<'_> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
-    fn shown(notice: &[u8]) -> Option<String> {
-        let value = HeaderValue::from_bytes(notice).unwrap();
-        of(&HeaderMap::from_iter([(STRIPE_NOTICE, value)])).map(|notice| notice.to_string())
+    fn shown(notice: &[u8]) -> String {
+        Notice::of(&HeaderValue::from_bytes(notice).unwrap()).to_string()
     }
 
     #[test]
     fn a_notice_is_shown_without_what_looks_like_an_id_or_a_key() {
-        assert!(of(&HeaderMap::new()).is_none());
         for (notice, expected) in [
             ("API version 2020-08-27 is deprecated, see https://stripe.com/docs", None),
             (
@@ -56,9 +51,9 @@ mod tests {
             ),
             ("", None),
         ] {
-            assert_eq!(shown(notice.as_bytes()).as_deref(), Some(expected.unwrap_or(notice)));
+            assert_eq!(shown(notice.as_bytes()), expected.unwrap_or(notice));
         }
-        assert_eq!(shown(b"caf\xe9").as_deref(), Some("it is not text"));
-        assert!(shown("ab ".repeat(1_000).as_bytes()).unwrap().len() < MAX_LEN + 8);
+        assert_eq!(shown(b"caf\xe9"), "it is not text");
+        assert!(shown("ab ".repeat(1_000).as_bytes()).len() < MAX_LEN + 8);
     }
 }

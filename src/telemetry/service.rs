@@ -1,24 +1,21 @@
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use tower::Service;
 
-use super::{ResponseFuture, shared::Shared, watch::Watch};
-use crate::vocab::{Recorder, Refused};
+use super::{ResponseFuture, TelemetryLayer};
+use crate::vocab::Refused;
 
 /// Counts, traces and logs calls. See the [module docs](super).
 #[derive(Clone, Debug)]
 pub struct Telemetry<S> {
     inner: S,
-    shared: Arc<Shared>,
+    layer: TelemetryLayer,
 }
 
 impl<S> Telemetry<S> {
-    pub(super) const fn new(inner: S, shared: Arc<Shared>) -> Self {
-        Self { inner, shared }
+    pub(super) const fn new(inner: S, layer: TelemetryLayer) -> Self {
+        Self { inner, layer }
     }
 }
 
@@ -35,23 +32,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if !self.shared.config.enabled {
-            return ResponseFuture::unseen(self.inner.call(request));
-        }
-        match Recorder::of_one_call(&mut request) {
-            Ok(recorder) => {
-                let watch = Watch::begin(&self.shared, &recorder, &request);
-                let handed_on = recorder.hand_on(&request);
-                let inner = watch.span().in_scope(|| self.inner.call(request));
-                ResponseFuture::watched(inner, handed_on, watch)
-            }
-            Err(refused) => {
-                // Nobody could hear it yet.
-                let watch = Watch::begin(&self.shared, &Recorder::of_refused(&refused), &request);
-                watch.refused(refused.refusal());
-                ResponseFuture::refused(refused, watch)
-            }
-        }
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.layer.observe(request, |request| self.inner.call(request))
     }
 }

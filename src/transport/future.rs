@@ -11,8 +11,14 @@ use http_body::Body;
 use pin_project::pin_project;
 use tower::{Service, util::Oneshot};
 
-use super::service::Call;
-use crate::vocab::{Error, Replay, ReportHandle, StripeBody, TransportError};
+use super::{hosts::Checked, service::Call};
+use crate::{
+    telemetry,
+    vocab::{Error, Replay, ReportHandle, StripeBody, TransportError},
+};
+
+/// A call that is counted, traced and logged, and goes on only if it is for Stripe.
+type Observed<F> = telemetry::ResponseFuture<Checked<F>>;
 
 /// The future of [`StripeTransport`](super::StripeTransport).
 #[pin_project]
@@ -24,7 +30,7 @@ where
     R: Body<Data = Bytes> + Unpin,
 {
     #[pin]
-    inner: <Call<S> as Service<Request<B>>>::Future,
+    inner: Observed<<Call<S> as Service<Request<B>>>::Future>,
     handle: Option<ReportHandle>,
 }
 
@@ -36,7 +42,7 @@ where
     R: Body<Data = Bytes> + Unpin,
 {
     pub(super) const fn new(
-        inner: <Call<S> as Service<Request<B>>>::Future,
+        inner: Observed<<Call<S> as Service<Request<B>>>::Future>,
         handle: Option<ReportHandle>,
     ) -> Self {
         Self { inner, handle }

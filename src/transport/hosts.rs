@@ -4,13 +4,11 @@ use std::{
     future::Future,
     net::IpAddr,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
 use http::{Request, Uri};
 use pin_project::pin_project;
-use tower::Service;
 
 use crate::vocab::{Problem, Recorder, Refusal, Refused, Setting};
 
@@ -65,50 +63,28 @@ impl Hosts {
     }
 }
 
-/// Refuses what is not for Stripe.
-#[derive(Clone, Debug)]
-pub struct CheckHost<S> {
-    inner: S,
-    hosts: Arc<Hosts>,
+/// A call that goes on only if it is for Stripe.
+///
+/// Not a service: each service that stands around others multiplies the work of the compiler where it has to prove that the
+/// stack's futures can be sent.
+#[pin_project(project = CheckedProj)]
+#[derive(Debug)]
+pub(super) enum Checked<F> {
+    Refused(Option<Refused>),
+    Going(#[pin] F),
 }
 
-impl<S> CheckHost<S> {
-    pub(super) const fn new(inner: S, hosts: Arc<Hosts>) -> Self {
-        Self { inner, hosts }
-    }
-}
-
-impl<S, B> Service<Request<B>> for CheckHost<S>
-where
-    S: Service<Request<B>>,
-    S::Error: From<Refused>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = Checked<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match self.hosts.check(request.uri()) {
-            Ok(()) => Checked::Going(self.inner.call(request)),
+impl<F> Checked<F> {
+    pub(super) fn new<B>(hosts: &Hosts, mut request: Request<B>, call: impl FnOnce(Request<B>) -> F) -> Self {
+        match hosts.check(request.uri()) {
+            Ok(()) => Self::Going(call(request)),
             Err(refusal) => {
                 let refused = Recorder::of_one_call(&mut request)
                     .map_or_else(|refused| refused, |recorder| recorder.refuse_unread(&request, refusal));
-                Checked::Refused(Some(refused))
+                Self::Refused(Some(refused))
             }
         }
     }
-}
-
-/// The future of [`CheckHost`].
-#[pin_project(project = CheckedProj)]
-#[derive(Debug)]
-pub enum Checked<F> {
-    Refused(Option<Refused>),
-    Going(#[pin] F),
 }
 
 impl<F, R, E> Future for Checked<F>

@@ -11,7 +11,7 @@ use tower_http::sensitive_headers::{SetSensitiveRequestHeaders, SetSensitiveRequ
 
 use super::{
     Builder, Description, Profile, ResponseFuture, Sending,
-    hosts::{CheckHost, Hosts},
+    hosts::{Checked, Hosts},
 };
 use crate::{
     auth_gate::{AuthGate, AuthGateConfig, AuthGateHandle},
@@ -22,7 +22,7 @@ use crate::{
     idempotency::{Idempotency, IdempotencyConfig, IdempotencyLayer},
     request_id::{ExtractRequestId, RequestIdLayer},
     retry::{Retry, RetryConfig, RetryLayer},
-    telemetry::{AttemptSpan, AttemptSpanLayer, Telemetry, TelemetryConfig, TelemetryHandle, TelemetryLayer},
+    telemetry::{AttemptSpan, AttemptSpanLayer, TelemetryConfig, TelemetryHandle, TelemetryLayer},
     timeout::{Timeout, TimeoutConfig, TimeoutLayer},
     vocab::{Error, Gated, Recorder, Replay, StripeBody, TransportError},
 };
@@ -32,8 +32,7 @@ pub(super) type Attempt<S> = AttemptSpan<Timeout<ExtractRequestId<Classify<Edge<
 /// What admits an attempt: an open circuit must neither queue nor spend tokens, and a key that is not accepted neither.
 pub(super) type Gates = (AuthGate, (BreakerGate, GovernorGate));
 /// One call: the order of all layers.
-pub(super) type Call<S> =
-    Telemetry<CheckHost<SetSensitiveRequestHeaders<Idempotency<Retry<Gated<Gates, Attempt<S>>>>>>>;
+pub(super) type Call<S> = SetSensitiveRequestHeaders<Idempotency<Retry<Gated<Gates, Attempt<S>>>>>;
 
 /// A hardened transport for calls to Stripe, over any HTTP client. See the [module docs](super).
 ///
@@ -49,7 +48,7 @@ pub struct StripeTransport<S> {
 struct Shared {
     settings: Settings,
     gates: Gates,
-    telemetry: TelemetryHandle,
+    telemetry: TelemetryLayer,
 }
 
 /// All settings, checked.
@@ -93,7 +92,7 @@ impl<S> StripeTransport<S> {
     /// Reads which calls are pending, and strikes out what has become known.
     #[must_use]
     pub fn telemetry(&self) -> TelemetryHandle {
-        self.shared.telemetry.clone()
+        self.shared.telemetry.handle()
     }
 
     /// The layers, from the outside in, with the settings in force.
@@ -158,7 +157,12 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         // A handle that belongs to another call is left as it is: the layer within refuses it, and counts that.
         let recorder = Recorder::of_one_call(&mut request).ok();
-        ResponseFuture::new(self.call.call(request), recorder.map(|recorder| recorder.handle().clone()))
+        let handle = recorder.map(|recorder| recorder.handle().clone());
+        let Shared { settings, telemetry, .. } = &*self.shared;
+        let call = telemetry.observe(request, |request| {
+            Checked::new(&settings.hosts, request, |request| self.call.call(request))
+        });
+        ResponseFuture::new(call, handle)
     }
 }
 
@@ -166,8 +170,6 @@ where
 #[derive(Clone, Debug)]
 pub struct TransportLayer {
     shared: Arc<Shared>,
-    telemetry: TelemetryLayer,
-    hosts: Arc<Hosts>,
     sensitive: SetSensitiveRequestHeadersLayer,
     idempotency: IdempotencyLayer,
     retry: RetryLayer,
@@ -191,7 +193,6 @@ impl TransportLayer {
             .watch(breaker.handle())
             .watch(governor.handle());
         Self {
-            hosts: Arc::new(settings.hosts.clone()),
             sensitive: SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]),
             idempotency: IdempotencyLayer::new(settings.idempotency.clone()),
             retry,
@@ -199,8 +200,7 @@ impl TransportLayer {
             timeout: TimeoutLayer::new(settings.timeout),
             request_id: RequestIdLayer::new(),
             classify: ClassifyLayer::new(settings.classify),
-            shared: Arc::new(Shared { settings, gates, telemetry: telemetry.handle() }),
-            telemetry,
+            shared: Arc::new(Shared { settings, gates, telemetry }),
         }
     }
 
@@ -209,8 +209,7 @@ impl TransportLayer {
         let timed = self.timeout.layer(self.request_id.layer(self.classify.layer(Edge::new(client))));
         let admitted = Gated::new(self.attempt_span.layer(timed), self.shared.gates.clone());
         let keyed = self.sensitive.layer(self.idempotency.layer(self.retry.layer(admitted)));
-        let call = self.telemetry.layer(CheckHost::new(keyed, Arc::clone(&self.hosts)));
-        StripeTransport { call, shared: Arc::clone(&self.shared) }
+        StripeTransport { call: keyed, shared: Arc::clone(&self.shared) }
     }
 }
 

@@ -14,3 +14,6 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 pub const STRIPE_RATE_LIMITED_REASON: HeaderName = HeaderName::from_static("stripe-rate-limited-reason");
 /// `true` or `false`: whether sending it again may have another effect.
 pub const STRIPE_SHOULD_RETRY: HeaderName = HeaderName::from_static("stripe-should-retry");
+/// What Stripe has to tell whoever maintains the integration.
+#[cfg(feature = "telemetry")]
+pub(crate) const STRIPE_NOTICE: HeaderName = HeaderName::from_static("stripe-notice");

@@ -2,6 +2,7 @@
 
 pub(crate) mod circuits;
 pub(crate) mod load;
+pub(crate) mod meters;
 pub(crate) mod notes;
 pub(crate) mod traffic;
 
@@ -10,10 +11,12 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use self::meters::{Audit, Meters};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -34,7 +37,11 @@ pub(crate) const API_KEY: &str = "sk_test_sim";
 /// The simulator as an HTTP client: its requests carry a tracked body, and its errors say what they prove, as those of
 /// the recommended client do.
 #[derive(Clone, Debug)]
-pub(crate) struct SimClient(SimService);
+pub(crate) struct SimClient {
+    service: SimService,
+    /// Of the transport that it belongs to.
+    audit: Option<Arc<Audit>>,
+}
 
 /// What went wrong on the simulated network.
 #[derive(Debug)]
@@ -78,11 +85,12 @@ where
 
     fn call(&mut self, request: Request<B>) -> SimFuture {
         let (parts, body) = request.into_parts();
+        self.audit.iter().for_each(|audit| audit.0.sent(parts.uri.path()));
         let (body, proof) = Tracked::new(body);
         if let Some(handle) = parts.extensions.get::<tower_stripe::vocab::Recorder>() {
             handle.register_proof(proof);
         }
-        SimFuture(self.0.call(Request::from_parts(parts, body)))
+        SimFuture(self.service.call(Request::from_parts(parts, body)))
     }
 }
 
@@ -102,7 +110,7 @@ pub(crate) fn sim() -> Sim {
 }
 
 pub(crate) fn client(sim: &Sim) -> SimClient {
-    SimClient(sim.service())
+    SimClient { service: sim.service(), audit: None }
 }
 
 /// The transport at its defaults, over a simulator.
@@ -110,8 +118,17 @@ pub(crate) fn transport(sim: &Sim) -> StripeTransport<SimClient> {
     transport_of(sim, StripeTransport::builder())
 }
 
+/// A transport over a simulator. When it is gone, what it has counted must add up.
 pub(crate) fn transport_of(sim: &Sim, builder: Builder) -> StripeTransport<SimClient> {
-    builder.build().expect("valid settings").layer(client(sim))
+    metered(sim, builder).0
+}
+
+/// The same, with what it counts.
+pub(crate) fn metered(sim: &Sim, builder: Builder) -> (StripeTransport<SimClient>, Meters) {
+    let meters = Meters::default();
+    let audit = Some(Arc::new(Audit(meters.clone())));
+    let layer = builder.telemetry(meters.telemetry()).build().expect("valid settings");
+    (layer.layer(SimClient { service: sim.service(), audit }), meters)
 }
 
 /// A payment of one order, as a shop makes it: create and confirm in one request.

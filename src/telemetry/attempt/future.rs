@@ -5,12 +5,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::Response;
 use pin_project::pin_project;
 use tracing::Span;
 
-use super::super::{notice, watch::error_type};
-use crate::vocab::{Outcome, Recorder, report::Entered};
+use super::super::watch::error_type;
+use crate::vocab::{Outcome, Recorder};
 
 /// The future of [`AttemptSpan`](super::AttemptSpan).
 #[pin_project]
@@ -23,8 +22,7 @@ pub struct ResponseFuture<F> {
 
 struct Seen {
     span: Span,
-    recorder: Recorder,
-    entered: Option<Entered>,
+    recorder: Option<Recorder>,
 }
 
 impl<F> ResponseFuture<F> {
@@ -32,50 +30,29 @@ impl<F> ResponseFuture<F> {
         Self { inner, seen: None }
     }
 
-    pub(super) const fn seen(inner: F, span: Span, recorder: Recorder, entered: Entered) -> Self {
-        Self { inner, seen: Some(Seen { span, recorder, entered: Some(entered) }) }
+    pub(super) const fn seen(inner: F, span: Span, recorder: Option<Recorder>) -> Self {
+        Self { inner, seen: Some(Seen { span, recorder }) }
     }
 }
 
-impl<F, R, E> Future for ResponseFuture<F>
-where
-    F: Future<Output = Result<Response<R>, E>>,
-{
+impl<F: Future> Future for ResponseFuture<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let Some(seen) = this.seen else { return this.inner.poll(cx) };
-        let mut result = {
-            let _entered = seen.span.enter();
+        let output = {
+            let _entered = this.seen.as_ref().map(|seen| seen.span.enter());
             ready!(this.inner.poll(cx))
         };
-        let entered = seen.entered.take();
-        if let Ok(response) = &mut result {
-            if let Some(entered) = &entered {
-                entered.answered(response.status(), response.headers());
-            }
-            if let Some(notice) = notice::of(response.headers()) {
-                seen.recorder.noticed();
-                seen.span.in_scope(|| tracing::warn!(target: "tower_stripe", %notice, "stripe has a notice"));
-            }
-            seen.recorder.attach(response);
-        }
-        // What the client's error proves is in the report by now, where a layer within has read it.
-        entered.map(Entered::close);
         *this.seen = None;
-        Poll::Ready(result)
+        Poll::Ready(output)
     }
 }
 
 impl Drop for Seen {
     fn drop(&mut self) {
-        self.entered = None;
-        let span = &self.span;
-        if span.is_disabled() {
-            return;
-        }
-        self.recorder.last_attempt(|attempt| {
+        let (span, Some(recorder)) = (&self.span, &self.recorder) else { return };
+        recorder.last_attempt(|attempt| {
             span.record("stripe.outcome", attempt.outcome.as_str());
             span.record("stripe.certainty", attempt.certainty.as_str());
             if let Some(status) = attempt.status {

@@ -1,11 +1,11 @@
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::Request;
 use tower::Service;
 use tracing::{Span, field::Empty};
 
 use super::ResponseFuture;
-use crate::vocab::{Purpose, Recorder};
+use crate::vocab::Recorder;
 
 /// Opens a span for each attempt. See the [module docs](crate::telemetry).
 #[derive(Clone, Copy, Debug)]
@@ -20,11 +20,12 @@ impl<S> AttemptSpan<S> {
     }
 }
 
-impl<S, B, R> Service<Request<B>> for AttemptSpan<S>
+/// It asks nothing of responses and errors: what is to be said of them stands in the report.
+impl<S, B> Service<Request<B>> for AttemptSpan<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>>,
 {
-    type Response = Response<R>;
+    type Response = S::Response;
     type Error = S::Error;
     type Future = ResponseFuture<S::Future>;
 
@@ -32,24 +33,24 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if !self.enabled {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let span = if self.enabled { span(&request) } else { Span::none() };
+        if span.is_disabled() {
             return ResponseFuture::unseen(self.inner.call(request));
         }
-        let recorder = Recorder::of(&mut request);
-        let entered = recorder.enter(&request, Purpose::First);
-        let span = span(&request, &recorder);
+        let recorder = request.extensions().get::<Recorder>().cloned();
+        recorder.iter().for_each(|recorder| describe(&span, &request, recorder));
         let inner = span.in_scope(|| self.inner.call(request));
-        ResponseFuture::seen(inner, span, recorder, entered)
+        ResponseFuture::seen(inner, span, recorder)
     }
 }
 
 /// (Source of the names: OpenTelemetry's semantic conventions for HTTP clients.)
-fn span<B>(request: &Request<B>, recorder: &Recorder) -> Span {
-    let span = tracing::info_span!(
+fn span<B>(request: &Request<B>) -> Span {
+    tracing::info_span!(
         target: "tower_stripe",
         "stripe.attempt",
-        otel.name = Empty,
+        otel.name = request.method().as_str(),
         otel.kind = "client",
         otel.status_code = Empty,
         http.request.method = request.method().as_str(),
@@ -66,23 +67,23 @@ fn span<B>(request: &Request<B>, recorder: &Recorder) -> Span {
         stripe.idempotency.replayed = Empty,
         stripe.rate_limited_reason = Empty,
         stripe.queued_ms = Empty,
-    );
-    if !span.is_disabled() {
-        let operation = recorder.operation(request);
-        let template = operation.template();
-        span.record("url.template", template);
-        span.record("otel.name", tracing::field::display(format_args!("{} {template}", request.method())));
-        // This attempt is counted already.
-        let resends = recorder.attempts_made().saturating_sub(1);
-        if resends > 0 {
-            span.record("http.request.resend_count", resends);
-        }
-        recorder.last_attempt(|attempt| {
-            span.record("stripe.purpose", attempt.purpose.as_str());
-            if !attempt.queued.is_zero() {
-                span.record("stripe.queued_ms", attempt.queued.as_millis() as u64);
-            }
-        });
+    )
+}
+
+/// What is known of the attempt before it is sent.
+fn describe<B>(span: &Span, request: &Request<B>, recorder: &Recorder) {
+    let template = recorder.operation(request).template();
+    span.record("url.template", template);
+    span.record("otel.name", tracing::field::display(format_args!("{} {template}", request.method())));
+    // This one is counted already.
+    let resends = recorder.attempts_made().saturating_sub(1);
+    if resends > 0 {
+        span.record("http.request.resend_count", resends);
     }
-    span
+    recorder.last_attempt(|attempt| {
+        span.record("stripe.purpose", attempt.purpose.as_str());
+        if !attempt.queued.is_zero() {
+            span.record("stripe.queued_ms", attempt.queued.as_millis() as u64);
+        }
+    });
 }

@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::StatusCode;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::{account::Stop, recorder::Recorder, state::State};
 use crate::vocab::{
     Attempt, CallKind, Certainty, IdempotencyKey, Operation, Outcome, Refusal, Refused, RequestId,
+    headers::STRIPE_NOTICE,
 };
 
 /// Hears of each attempt when it ends, for whoever counts them: a report keeps only some of them.
@@ -20,7 +21,7 @@ pub(crate) trait Observer: Send + Sync {
     fn refused(&self, operation: Operation, refusal: &Refusal);
 
     /// Stripe has something to tell whoever maintains the integration.
-    fn noticed(&self);
+    fn noticed(&self, notice: &HeaderValue);
 }
 
 /// What is to be said of a call at its end.
@@ -64,9 +65,13 @@ impl Recorder {
         }
     }
 
-    /// There was a notice in the answer.
-    pub(crate) fn noticed(&self) {
-        self.tell(|observer, _| observer.noticed());
+    /// Looks for a notice in an answer.
+    pub(super) fn look_for_notice(&self, headers: &HeaderMap) {
+        self.tell(|observer, _| {
+            if let Some(notice) = headers.get(STRIPE_NOTICE) {
+                observer.noticed(notice);
+            }
+        });
     }
 
     pub(crate) fn summary(&self) -> Summary {

@@ -188,6 +188,8 @@ impl Recorder {
 
     /// Adds a response head to the open attempt.
     pub fn answered(&self, status: StatusCode, headers: &HeaderMap) {
+        #[cfg(feature = "telemetry")]
+        self.look_for_notice(headers);
         self.shared().state.with(|state| {
             if let (Some(attempt), Some(kind)) = (&mut state.current, state.kind) {
                 attempt.answered(kind, status, headers);
