@@ -5,20 +5,24 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::Service;
 
-use super::{ClassifyConfig, ResponseFuture};
-use crate::vocab::{Purpose, Recorder, StripeBody};
+use super::{ClassifyConfig, ClassifyLayer, ResponseFuture};
+use crate::vocab::StripeBody;
 
 /// Understands what Stripe answered. See the [module docs](super).
 #[derive(Clone, Copy, Debug)]
 pub struct Classify<S> {
     inner: S,
-    config: ClassifyConfig,
+    layer: ClassifyLayer,
 }
 
 impl<S> Classify<S> {
     /// Wraps `inner`.
     pub const fn new(inner: S, config: ClassifyConfig) -> Self {
-        Self { inner, config }
+        Self::of(inner, ClassifyLayer::new(config))
+    }
+
+    pub(super) const fn of(inner: S, layer: ClassifyLayer) -> Self {
+        Self { inner, layer }
     }
 }
 
@@ -35,9 +39,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let recorder = Recorder::of(&mut request);
-        let entered = recorder.enter(&request, Purpose::First);
-        ResponseFuture::new(self.inner.call(request), self.config, recorder, entered)
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.layer.around(request, |request| self.inner.call(request))
     }
 }

@@ -8,7 +8,8 @@ use http::{Request, Response};
 use pin_project::pin_project;
 use tower::Service;
 
-use crate::vocab::{Error, Purpose, Recorder, TransportError, report::Entered};
+use super::EdgeLayer;
+use crate::vocab::{Error, Recorder, TransportError, report::Entered};
 
 /// The innermost part of a stack. See the [module docs](super).
 #[derive(Clone, Copy, Debug)]
@@ -36,10 +37,8 @@ where
         self.client.poll_ready(cx).map_err(Error::transport)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let recorder = Recorder::of(&mut request);
-        let entered = recorder.enter(&request, Purpose::First);
-        ResponseFuture { inner: self.client.call(request), recorder, entered: Some(entered) }
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        EdgeLayer::new().around(request, |request| self.client.call(request))
     }
 }
 
@@ -51,6 +50,12 @@ pub struct ResponseFuture<F> {
     inner: F,
     recorder: Recorder,
     entered: Option<Entered>,
+}
+
+impl<F> ResponseFuture<F> {
+    pub(super) const fn new(inner: F, recorder: Recorder, entered: Entered) -> Self {
+        Self { inner, recorder, entered: Some(entered) }
+    }
 }
 
 impl<F, R, E> Future for ResponseFuture<F>

@@ -1,6 +1,8 @@
+use http::Request;
 use tower::Layer;
 
-use super::ExtractRequestId;
+use super::{ExtractRequestId, ResponseFuture};
+use crate::vocab::{Purpose, Recorder};
 
 /// Extracts Stripe's `Request-Id`. See the [module docs](super).
 #[derive(Clone, Copy, Debug, Default)]
@@ -12,6 +14,17 @@ impl RequestIdLayer {
     #[must_use]
     pub const fn new() -> Self {
         Self
+    }
+
+    /// Does to a request what the service does, and hands it to `call`.
+    pub(crate) fn around<B, F>(
+        self,
+        mut request: Request<B>,
+        call: impl FnOnce(Request<B>) -> F,
+    ) -> ResponseFuture<F> {
+        let recorder = Recorder::of(&mut request);
+        let entered = recorder.enter(&request, Purpose::First);
+        ResponseFuture::new(call(request), recorder, entered)
     }
 }
 

@@ -3,8 +3,7 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tower::Service;
 
-use super::ResponseFuture;
-use crate::vocab::{Purpose, Recorder};
+use super::{RequestIdLayer, ResponseFuture};
 
 /// Extracts Stripe's `Request-Id`. See the [module docs](super).
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +30,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let recorder = Recorder::of(&mut request);
-        let entered = recorder.enter(&request, Purpose::First);
-        ResponseFuture::new(self.inner.call(request), recorder, entered)
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        RequestIdLayer::new().around(request, |request| self.inner.call(request))
     }
 }

@@ -19,7 +19,9 @@ impl TelemetryLayer {
     #[must_use]
     pub fn new(config: TelemetryConfig) -> Self {
         let shared = Arc::new(Shared::new(config));
-        sample::register(Arc::downgrade(&shared));
+        if shared.config.recorder.is_none() {
+            sample::register(Arc::downgrade(&shared));
+        }
         Self { shared }
     }
 
@@ -32,8 +34,8 @@ impl TelemetryLayer {
         self
     }
 
-    /// Counts, traces and logs a call that is made by `call`.
-    pub(crate) fn observe<B, F>(
+    /// Does to a request what the service does, and hands it to `call`.
+    pub(crate) fn around<B, F>(
         &self,
         request: Request<B>,
         call: impl FnOnce(Request<B>) -> F,

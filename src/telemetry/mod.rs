@@ -64,7 +64,7 @@
 //! # Readiness
 //! `poll_ready` is the inner service's.
 
-mod attempt;
+pub(crate) mod attempt;
 mod config;
 mod future;
 mod handle;

@@ -7,10 +7,8 @@ use http::HeaderValue;
 /// So much of it is shown.
 const MAX_LEN: usize = 300;
 
-/// A word at least this long that has a digit in it may be an id, or a key.
-const ID_LEN: usize = 14;
-
-/// A notice. What looks like an id or a key in it is left out of what is shown: the whole of it is in the response.
+/// A notice. Only words, dates and links to Stripe's pages are shown of it, since whoever wrote it may quote anything, as a
+/// key; the whole of it is in the response.
 pub(super) struct Notice<'a>(&'a str);
 
 impl<'a> Notice<'a> {
@@ -26,10 +24,31 @@ impl fmt::Display for Notice<'_> {
             if index > 0 {
                 f.write_str(" ")?;
             }
-            let is_id = word.len() >= ID_LEN && word.bytes().any(|byte| byte.is_ascii_digit());
-            f.write_str(if is_id { "…" } else { word })?;
+            f.write_str(if is_harmless(word) { word } else { "…" })?;
         }
         if shown.len() < self.0.len() { f.write_str(" …") } else { Ok(()) }
+    }
+}
+
+/// Whether it is a word of a sentence, a date, or a link without parameters to a page of Stripe's.
+fn is_harmless(word: &str) -> bool {
+    let word = word.trim_matches(|letter: char| letter.is_ascii_punctuation());
+    let link = ["https://stripe.com/", "https://docs.stripe.com/", "https://dashboard.stripe.com/"]
+        .into_iter()
+        .find_map(|page| word.strip_prefix(page));
+    let lower = |text: &str| {
+        text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'\'' | b'-' | b'/'))
+    };
+    match (link, word.as_bytes()) {
+        (Some(path), _) => lower(path),
+        (None, []) => true,
+        (None, [first, ..]) if first.is_ascii_digit() => {
+            word.len() <= 10 && word.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.'))
+        }
+        (None, [_, rest @ ..]) => {
+            let rest = std::str::from_utf8(rest).unwrap_or_default();
+            word.len() <= 20 && (lower(rest) || word.bytes().all(|byte| byte.is_ascii_uppercase()))
+        }
     }
 }
 
@@ -51,7 +70,7 @@ mod tests {
             ),
             ("", None),
         ] {
-            assert_eq!(shown(notice.as_bytes()), expected.unwrap_or(notice));
+            assert_eq!(shown(notice.as_bytes()), expected.unwrap_or(notice), "{notice}");
         }
         assert_eq!(shown(b"caf\xe9"), "it is not text");
         assert!(shown("ab ".repeat(1_000).as_bytes()).len() < MAX_LEN + 8);

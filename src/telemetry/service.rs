@@ -33,6 +33,6 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        self.layer.observe(request, |request| self.inner.call(request))
+        self.layer.around(request, |request| self.inner.call(request))
     }
 }

@@ -3,20 +3,24 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tower::Service;
 
-use super::{ResponseFuture, TimeoutConfig};
-use crate::vocab::{AttemptTimedOut, AttemptTimeout, Purpose, Recorder, Refusal, Refused, time};
+use super::{ResponseFuture, TimeoutConfig, TimeoutLayer};
+use crate::vocab::{AttemptTimedOut, Refused};
 
 /// Bounds each attempt. See the [module docs](super).
 #[derive(Clone, Copy, Debug)]
 pub struct Timeout<S> {
     inner: S,
-    config: TimeoutConfig,
+    layer: TimeoutLayer,
 }
 
 impl<S> Timeout<S> {
     /// Wraps `inner`.
     pub const fn new(inner: S, config: TimeoutConfig) -> Self {
-        Self { inner, config }
+        Self::of(inner, TimeoutLayer::new(config))
+    }
+
+    pub(super) const fn of(inner: S, layer: TimeoutLayer) -> Self {
+        Self { inner, layer }
     }
 }
 
@@ -33,21 +37,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let recorder = match Recorder::of_one_call(&mut request) {
-            Ok(recorder) => recorder,
-            Err(refused) => return ResponseFuture::refused(refused.into()),
-        };
-        let deadline = recorder.deadline_of(&request, self.config.deadline);
-        let intent = request.extensions().get::<AttemptTimeout>().map(|intent| intent.limit());
-        let default = || recorder.operation(&request).attempt_timeout();
-        let left = deadline.saturating_duration_since(time::now());
-        let limit = intent.or(self.config.attempt).unwrap_or_else(default).min(left);
-        if limit.is_zero() {
-            let refused = recorder.refuse_unread(&request, Refusal::DeadlineExceeded);
-            return ResponseFuture::refused(refused.into());
-        }
-        let entered = recorder.enter(&request, Purpose::First);
-        ResponseFuture::calling(self.inner.call(request), limit, recorder, entered)
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.layer.around(request, |request| self.inner.call(request))
     }
 }

@@ -68,6 +68,7 @@
 //! With [`Refusal::HostNotAllowed`](crate::Refusal::HostNotAllowed) and [`PlainHttp`](crate::Refusal::PlainHttp), and as
 //! its layers do. Every error carries the report of its call.
 
+mod attempt;
 mod builder;
 mod description;
 mod future;

@@ -11,24 +11,22 @@ use tower_http::sensitive_headers::{SetSensitiveRequestHeaders, SetSensitiveRequ
 
 use super::{
     Builder, Description, Profile, ResponseFuture, Sending,
+    attempt::{Attempt, Layers},
     hosts::{Checked, Hosts},
 };
 use crate::{
     auth_gate::{AuthGate, AuthGateConfig, AuthGateHandle},
     breaker::{BreakerConfig, BreakerGate, BreakerHandle},
-    classify::{Classify, ClassifyConfig, ClassifyLayer},
-    edge::Edge,
+    classify::{ClassifyConfig, ClassifyLayer},
     governor::{GovernorConfig, GovernorGate, GovernorHandle},
     idempotency::{Idempotency, IdempotencyConfig, IdempotencyLayer},
-    request_id::{ExtractRequestId, RequestIdLayer},
+    request_id::RequestIdLayer,
     retry::{Retry, RetryConfig, RetryLayer},
-    telemetry::{AttemptSpan, AttemptSpanLayer, TelemetryConfig, TelemetryHandle, TelemetryLayer},
-    timeout::{Timeout, TimeoutConfig, TimeoutLayer},
+    telemetry::{AttemptSpanLayer, TelemetryConfig, TelemetryHandle, TelemetryLayer},
+    timeout::{TimeoutConfig, TimeoutLayer},
     vocab::{Error, Gated, Recorder, Replay, StripeBody, TransportError},
 };
 
-/// One attempt.
-pub(super) type Attempt<S> = AttemptSpan<Timeout<ExtractRequestId<Classify<Edge<S>>>>>;
 /// What admits an attempt: an open circuit must neither queue nor spend tokens, and a key that is not accepted neither.
 pub(super) type Gates = (AuthGate, (BreakerGate, GovernorGate));
 /// One call: the order of all layers.
@@ -159,7 +157,7 @@ where
         let recorder = Recorder::of_one_call(&mut request).ok();
         let handle = recorder.map(|recorder| recorder.handle().clone());
         let Shared { settings, telemetry, .. } = &*self.shared;
-        let call = telemetry.observe(request, |request| {
+        let call = telemetry.around(request, |request| {
             Checked::new(&settings.hosts, request, |request| self.call.call(request))
         });
         ResponseFuture::new(call, handle)
@@ -173,10 +171,7 @@ pub struct TransportLayer {
     sensitive: SetSensitiveRequestHeadersLayer,
     idempotency: IdempotencyLayer,
     retry: RetryLayer,
-    attempt_span: AttemptSpanLayer,
-    timeout: TimeoutLayer,
-    request_id: RequestIdLayer,
-    classify: ClassifyLayer,
+    attempt: Layers,
 }
 
 impl TransportLayer {
@@ -196,18 +191,25 @@ impl TransportLayer {
             sensitive: SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]),
             idempotency: IdempotencyLayer::new(settings.idempotency.clone()),
             retry,
-            attempt_span: AttemptSpanLayer::new(settings.telemetry.is_enabled()),
-            timeout: TimeoutLayer::new(settings.timeout),
-            request_id: RequestIdLayer::new(),
-            classify: ClassifyLayer::new(settings.classify),
+            attempt: Layers {
+                span: AttemptSpanLayer::new(settings.telemetry.is_enabled()),
+                timeout: TimeoutLayer::new(settings.timeout),
+                request_id: RequestIdLayer::new(),
+                classify: ClassifyLayer::new(settings.classify),
+            },
             shared: Arc::new(Shared { settings, gates, telemetry }),
         }
     }
 
+    /// Reads which calls are pending, of all transports of this layer.
+    #[must_use]
+    pub fn telemetry(&self) -> TelemetryHandle {
+        self.shared.telemetry.handle()
+    }
+
     /// Wraps `client`.
     pub fn layer<S>(&self, client: S) -> StripeTransport<S> {
-        let timed = self.timeout.layer(self.request_id.layer(self.classify.layer(Edge::new(client))));
-        let admitted = Gated::new(self.attempt_span.layer(timed), self.shared.gates.clone());
+        let admitted = Gated::new(Attempt::new(self.attempt, client), self.shared.gates.clone());
         let keyed = self.sensitive.layer(self.idempotency.layer(self.retry.layer(admitted)));
         StripeTransport { call: keyed, shared: Arc::clone(&self.shared) }
     }

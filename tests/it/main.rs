@@ -35,6 +35,7 @@ mod slow_down;
 mod sockets;
 mod spawn;
 mod storms;
+mod telemetry;
 mod unknown_outcomes;
 mod v2;
 mod wire;

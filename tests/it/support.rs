@@ -85,7 +85,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> SimFuture {
         let (parts, body) = request.into_parts();
-        self.audit.iter().for_each(|audit| audit.0.sent(parts.uri.path()));
+        self.audit.iter().for_each(|audit| audit.meters.sent(parts.uri.path()));
         let (body, proof) = Tracked::new(body);
         if let Some(handle) = parts.extensions.get::<tower_stripe::vocab::Recorder>() {
             handle.register_proof(proof);
@@ -126,9 +126,9 @@ pub(crate) fn transport_of(sim: &Sim, builder: Builder) -> StripeTransport<SimCl
 /// The same, with what it counts.
 pub(crate) fn metered(sim: &Sim, builder: Builder) -> (StripeTransport<SimClient>, Meters) {
     let meters = Meters::default();
-    let audit = Some(Arc::new(Audit(meters.clone())));
     let layer = builder.telemetry(meters.telemetry()).build().expect("valid settings");
-    (layer.layer(SimClient { service: sim.service(), audit }), meters)
+    let audit = Audit { meters: meters.clone(), telemetry: layer.telemetry() };
+    (layer.layer(SimClient { service: sim.service(), audit: Some(Arc::new(audit)) }), meters)
 }
 
 /// A payment of one order, as a shop makes it: create and confirm in one request.

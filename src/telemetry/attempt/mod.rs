@@ -4,4 +4,5 @@ mod future;
 mod layer;
 mod service;
 
-pub use self::{future::ResponseFuture, layer::AttemptSpanLayer, service::AttemptSpan};
+pub(crate) use self::future::ResponseFuture;
+pub use self::{layer::AttemptSpanLayer, service::AttemptSpan};

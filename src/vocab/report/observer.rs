@@ -1,6 +1,6 @@
 //! Who hears how a call goes, while it does.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -36,7 +36,6 @@ pub(crate) struct Summary {
     pub(crate) replayed: bool,
     pub(crate) certainty: Certainty,
     pub(crate) attempts: u32,
-    pub(crate) waited: Duration,
     pub(crate) stopped: Option<Stop>,
     /// What left it open whether it was executed.
     pub(crate) doubt: Option<Outcome>,
@@ -92,7 +91,6 @@ impl State {
             replayed: latest.is_some_and(|attempt| attempt.replayed),
             certainty: self.certainty_now(),
             attempts: self.made_now(),
-            waited: self.waited,
             stopped: self.stopped,
             doubt: self.doubt,
             bound: standing.bound(),

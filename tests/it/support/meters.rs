@@ -16,7 +16,7 @@ use metrics::{
     SharedString, Unit,
 };
 use tower_stripe::{
-    telemetry::{self, TelemetryBuilder, TelemetryConfig},
+    telemetry::{TelemetryBuilder, TelemetryConfig, TelemetryHandle},
     vocab::{Operation, metric},
 };
 
@@ -30,6 +30,8 @@ pub(crate) struct Meters(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     series: Mutex<BTreeMap<Series, Arc<Value>>>,
+    /// How often a series was asked for.
+    registrations: AtomicU64,
     /// How many requests came to the client of the transport.
     sent: AtomicU64,
     /// Those of them that are no attempts of a call: the stack's own GETs.
@@ -46,7 +48,7 @@ struct Value {
 impl Meters {
     /// Has a transport write here.
     pub(crate) fn telemetry(&self) -> TelemetryBuilder {
-        TelemetryConfig::builder().recorder(Arc::new(self.clone()))
+        TelemetryConfig::builder().recorder(Arc::new(Final(self.clone())))
     }
 
     /// A request came to the client.
@@ -69,6 +71,11 @@ impl Meters {
     /// How many series there are.
     pub(crate) fn len(&self) -> usize {
         self.0.series.lock().expect("nobody panics with it").len()
+    }
+
+    /// How often series were asked for.
+    pub(crate) fn registrations(&self) -> u64 {
+        self.0.registrations.load(Relaxed)
     }
 
     /// All that was written, as text.
@@ -102,7 +109,6 @@ impl Meters {
 
     /// That what was counted here and there is the same, at a time when no call is under way.
     pub(crate) fn assert_they_add_up(&self) {
-        telemetry::sample();
         let all = |metric| self.sum(metric, &[]);
         let of = |metric, label, value| self.sum(metric, &[(label, value)]);
         let calls = all(&metric::CALLS);
@@ -211,6 +217,7 @@ impl HistogramFn for Value {
 
 impl Meters {
     fn value(&self, key: &Key) -> Arc<Value> {
+        self.0.registrations.fetch_add(1, Relaxed);
         let labels = key.labels().filter(|label| label.key() != metric::TRANSPORT);
         let labels = labels.map(|label| (label.key().to_owned(), label.value().to_owned())).collect();
         let mut series = self.0.series.lock().expect("nobody panics with it");
@@ -218,7 +225,7 @@ impl Meters {
     }
 }
 
-impl Recorder for Meters {
+impl Recorder for Final {
     fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
 
     fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
@@ -226,26 +233,42 @@ impl Recorder for Meters {
     fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        Counter::from_arc(self.value(key))
+        Counter::from_arc(self.0.value(key))
     }
 
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::from_arc(self.value(key))
+        Gauge::from_arc(self.0.value(key))
     }
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::from_arc(self.value(key))
+        Histogram::from_arc(self.0.value(key))
     }
 }
 
-/// Checks, when the last client of a transport is gone and so no call can be under way, that everything adds up.
+/// Checks, when the last client of a transport is gone, that everything adds up. Where it went with a call that was dropped
+/// half way, that one has not ended yet.
 #[derive(Debug)]
-pub(crate) struct Audit(pub(crate) Meters);
+pub(crate) struct Audit {
+    pub(crate) meters: Meters,
+    pub(crate) telemetry: TelemetryHandle,
+}
 
 impl Drop for Audit {
     fn drop(&mut self) {
+        if !std::thread::panicking() && self.meters.sum(&metric::CALLS_IN_FLIGHT, &[]) == 0.0 {
+            self.telemetry.sample();
+            self.meters.assert_they_add_up();
+        }
+    }
+}
+
+/// A recorder that is gone when the last call is.
+struct Final(Meters);
+
+impl Drop for Final {
+    fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.0.assert_they_add_up();
+            assert_eq!(self.0.sum(&metric::CALLS_IN_FLIGHT, &[]), 0.0, "calls in flight at the end");
         }
     }
 }

@@ -17,7 +17,8 @@ fn table() -> String {
         let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{}`", label.name)).collect();
         let (kind, unit) = (metric.kind.as_str(), metric.unit.as_str());
         let labels = labels.join(", ");
-        writeln!(text, "| `{}` | {kind} | {unit} | {labels} | {} |", metric.name, metric.help).expect("a string");
+        writeln!(text, "| `{}` | {kind} | {unit} | {labels} | {} |", metric.name, metric.help)
+            .expect("a string");
     }
     text.push_str("\n## Values of labels\n\n| metric | label | values |\n|---|---|---|\n");
     for metric in metric::ALL {
@@ -44,5 +45,8 @@ fn the_contract_is_what_the_page_says() {
         fs::write(&page, &expected).expect("the page can be written");
     }
     let written = fs::read_to_string(&page).expect("the page is there");
-    assert!(written == expected, "docs/metrics.md differs from src/vocab/metric.rs: UPDATE_METRICS=1 writes it anew");
+    assert!(
+        written == expected,
+        "docs/metrics.md differs from src/vocab/metric.rs: UPDATE_METRICS=1 writes it anew"
+    );
 }

@@ -12,7 +12,6 @@ use tower_stripe::{
     BoxError, RetryLimit, StripeTransport,
     breaker::{BreakerConfig, Control},
     governor::GovernorConfig,
-    telemetry,
     vocab::{Operation, metric},
 };
 
@@ -46,7 +45,8 @@ fn identifier(random: &mut TestRng) -> String {
 /// The path of an operation, with an id in each place for one.
 fn path(operation: Operation, random: &mut TestRng) -> String {
     let segments = operation.template().split('/');
-    let filled = segments.map(|segment| if segment.starts_with('{') { identifier(random) } else { segment.into() });
+    let filled =
+        segments.map(|segment| if segment.starts_with('{') { identifier(random) } else { segment.into() });
     filled.collect::<Vec<_>>().join("/")
 }
 
@@ -82,7 +82,7 @@ async fn call_everything(rounds: usize, max_operations: usize) -> Meters {
             let _ = layer.layer(client).send(with(stray, RetryLimit::NONE)).await;
         }
     }
-    telemetry::sample();
+    layer.telemetry().sample();
     meters
 }
 
@@ -118,7 +118,11 @@ async fn a_process_has_no_more_series_than_its_operations_allow() {
     let fixed: usize = metric::ALL
         .iter()
         .filter(|metric| by_operation.iter().all(|other| other.name != metric.name))
-        .map(|metric| if metric.labels.iter().any(|label| label.name == "code") { codes } else { product(metric) })
+        .map(
+            |metric| {
+                if metric.labels.iter().any(|label| label.name == "code") { codes } else { product(metric) }
+            },
+        )
         .sum();
     let bound = fixed + 21 * each;
     assert!(few.len() <= bound, "{} of {bound}", few.len());

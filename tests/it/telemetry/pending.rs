@@ -1,13 +1,13 @@
 //! What is unknown stays pending until it becomes known: by a later call with its key, by somebody who knows, or never.
 
 use stripe_sim::{Canned, Fault, Step};
-use tower_stripe::{IdempotencyKey, RetryLimit, telemetry, vocab::metric};
+use tower_stripe::{IdempotencyKey, RetryLimit, StripeTransport, vocab::metric};
 
 use super::metered_by_default;
-use crate::support::{get, keyed, meters::Meters, payment, request, secs, sim, with};
+use crate::support::{SimClient, get, keyed, meters::Meters, payment, request, secs, sim, with};
 
-fn pending(meters: &Meters) -> f64 {
-    telemetry::sample();
+fn pending(stripe: &StripeTransport<SimClient>, meters: &Meters) -> f64 {
+    stripe.telemetry().sample();
     meters.sum(&metric::UNKNOWN_PENDING, &[])
 }
 
@@ -23,15 +23,15 @@ async fn a_later_call_with_the_key_tells_what_became_of_it() {
     let once = || with(keyed(payment("o"), "order-8812"), RetryLimit::NONE);
     stripe.send(once()).await.expect_err("the answer was lost");
     assert_eq!(meters.sum(&metric::UNKNOWN, &[("class", "money"), ("cause", "transport")]), 1.0);
-    assert_eq!(pending(&meters), 1.0);
+    assert_eq!(pending(&stripe, &meters), 1.0);
     tokio::time::sleep(secs(60)).await;
-    telemetry::sample();
+    stripe.telemetry().sample();
     assert_eq!(meters.sum(&metric::UNKNOWN_OLDEST, &[]), 60.0);
     let [call] = &stripe.telemetry().pending()[..] else { panic!("one is pending") };
     assert_eq!((call.operation().name(), call.age(), call.calls()), ("payment_intents.create", secs(60), 1));
 
     stripe.send(once()).await.expect("the stored answer");
-    assert_eq!((pending(&meters), resolved(&meters, "executed")), (0.0, 1.0));
+    assert_eq!((pending(&stripe, &meters), resolved(&meters, "executed")), (0.0, 1.0));
     assert_eq!(meters.sum(&metric::UNKNOWN_OLDEST, &[]), 0.0);
     assert_eq!(sim.ledger().executions("o"), 1);
 }
@@ -45,9 +45,9 @@ async fn a_decline_of_the_same_key_tells_as_well_and_a_429_does_not() {
     let once = || with(keyed(payment("o"), "order-8812"), RetryLimit::NONE);
     stripe.send(once()).await.expect_err("lost");
     stripe.send(once()).await.expect("limited");
-    assert_eq!(pending(&meters), 1.0, "the first one may have been executed all the same");
+    assert_eq!(pending(&stripe, &meters), 1.0, "the first one may have been executed all the same");
     stripe.send(once()).await.expect("declined");
-    assert_eq!((pending(&meters), resolved(&meters, "rejected")), (0.0, 1.0));
+    assert_eq!((pending(&stripe, &meters), resolved(&meters, "rejected")), (0.0, 1.0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,7 +59,7 @@ async fn another_account_with_the_same_key_tells_nothing() {
     let mut connected = keyed(payment("p"), "order-1");
     connected.headers_mut().insert("stripe-account", "acct_1".parse().expect("a header"));
     stripe.send(connected).await.expect("paid, for somebody else");
-    assert_eq!(pending(&meters), 1.0);
+    assert_eq!(pending(&stripe, &meters), 1.0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,9 +73,9 @@ async fn somebody_who_knows_can_say_so() {
     let telemetry = stripe.telemetry();
     assert_eq!(telemetry.resolve(&IdempotencyKey::new("b").expect("a key")), 1);
     assert_eq!(telemetry.resolve(&IdempotencyKey::new("b").expect("a key")), 0);
-    assert_eq!(pending(&meters), 2.0);
+    assert_eq!(pending(&stripe, &meters), 2.0);
     assert_eq!(telemetry.resolve_all(), 2);
-    assert_eq!((pending(&meters), resolved(&meters, "told")), (0.0, 3.0));
+    assert_eq!((pending(&stripe, &meters), resolved(&meters, "told")), (0.0, 3.0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,9 +85,9 @@ async fn what_stripe_has_forgotten_is_expired() {
     let (stripe, meters) = metered_by_default(&sim);
     stripe.send(with(payment("o"), RetryLimit::NONE)).await.expect_err("lost");
     tokio::time::sleep(secs(86_300)).await;
-    assert_eq!(pending(&meters), 1.0);
+    assert_eq!(pending(&stripe, &meters), 1.0);
     tokio::time::sleep(secs(200)).await;
-    assert_eq!((pending(&meters), resolved(&meters, "expired")), (0.0, 1.0));
+    assert_eq!((pending(&stripe, &meters), resolved(&meters, "expired")), (0.0, 1.0));
 }
 
 /// Whoever repeats them changes nothing.
@@ -102,6 +102,6 @@ async fn a_read_or_a_delete_whose_answer_was_lost_is_no_question() {
         sim.script(order, [Step::Fault(Fault::F3)]);
         stripe.send(with(lost, RetryLimit::NONE)).await.expect_err("lost");
     }
-    assert_eq!((pending(&meters), meters.sum(&metric::UNKNOWN, &[])), (0.0, 0.0));
+    assert_eq!((pending(&stripe, &meters), meters.sum(&metric::UNKNOWN, &[])), (0.0, 0.0));
     assert_eq!(meters.sum(&metric::CALL_CERTAINTY, &[("certainty", "unknown")]), 2.0);
 }
