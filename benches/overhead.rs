@@ -6,6 +6,7 @@
 use std::{
     convert::Infallible,
     future::{Ready, ready},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use divan::{AllocProfiler, Bencher};
 use http::{HeaderValue, Request, Response};
 use http_body_util::{Empty, Full};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::runtime::{Builder, Runtime};
 use tower::{Layer, Service, ServiceExt};
 use tower_stripe::{
@@ -25,6 +27,7 @@ use tower_stripe::{
     idempotency::IdempotencyLayer,
     request_id::RequestIdLayer,
     retry::RetryLayer,
+    telemetry::{TelemetryBuilder, TelemetryConfig},
     timeout::TimeoutLayer,
 };
 
@@ -134,8 +137,24 @@ fn j_governor(bencher: Bencher<'_, '_>) {
     measure(bencher, layer.layer(EdgeLayer::new().layer(Null)));
 }
 
+fn transport(telemetry: TelemetryBuilder) -> StripeTransport<Null> {
+    let builder = StripeTransport::builder().governor(unlimited()).telemetry(telemetry);
+    builder.build().expect("valid settings").layer(Null)
+}
+
+/// Telemetry as it is by default, and nobody who listens.
 #[divan::bench]
 fn k_transport(bencher: Bencher<'_, '_>) {
-    let layer = StripeTransport::builder().governor(unlimited()).build().expect("valid settings");
-    measure(bencher, layer.layer(Null));
+    measure(bencher, transport(TelemetryConfig::builder()));
+}
+
+#[divan::bench]
+fn l_transport_without_telemetry(bencher: Bencher<'_, '_>) {
+    measure(bencher, transport(TelemetryConfig::builder().enabled(false)));
+}
+
+#[divan::bench]
+fn m_transport_with_a_recorder(bencher: Bencher<'_, '_>) {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    measure(bencher, transport(TelemetryConfig::builder().recorder(Arc::new(recorder))));
 }

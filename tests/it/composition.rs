@@ -153,7 +153,7 @@ async fn a_call_that_nobody_polled_keeps_a_callers_key() {
 #[tokio::test(start_paused = true)]
 async fn a_call_through_two_retries_ends_as_the_inner_one_says() {
     let sim = sim();
-    let stripe = StripeTransport::new(transport(&sim));
+    let stripe = StripeTransport::new(StripeTransport::new(client(&sim)));
     let response = stripe.send(payment("paid")).await.expect("paid");
     assert_eq!((stop(&response), response.attempts()), (Some(Stop::Final), Some(1)));
 

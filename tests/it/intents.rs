@@ -15,7 +15,7 @@ use tower_stripe::{
 };
 
 use crate::support::{
-    get,
+    client, get,
     load::{arrivals, assert_within, at_once, count, live, only, per_second, read},
     millis, payment, secs, sim, statuses, stop, stop_of, transport_of, with,
 };
@@ -133,7 +133,7 @@ async fn a_transport_tells_its_layers_from_the_outside_in_with_the_settings_in_f
         ("sdk_compatible", StripeTransport::profile(Profile::SdkCompatible)),
         ("own", own),
     ] {
-        let stripe = transport_of(&sim(), builder);
+        let stripe = builder.build().expect("valid settings").layer(client(&sim()));
         let path = directory.join(name).with_extension("txt");
         if std::env::var_os("UPDATE_DESCRIBE").is_some() {
             fs::write(&path, stripe.describe().to_string()).expect("written");
@@ -142,7 +142,8 @@ async fn a_transport_tells_its_layers_from_the_outside_in_with_the_settings_in_f
         let actual = stripe.describe().to_string();
         assert_eq!(actual, agreed, "{} is not what {name} prints:\n{actual}", path.display());
         let layers: Vec<_> = stripe.describe().layers().map(|(name, _)| name).collect();
-        let known = ["hosts", "idempotency", "retry", "auth gate", "breaker", "governor", "timeout"];
+        let known =
+            ["telemetry", "hosts", "idempotency", "retry", "auth gate", "breaker", "governor", "timeout"];
         let inner = ["request id", "classify", "edge"];
         assert_eq!(layers, [&known[..], &inner].concat());
     }

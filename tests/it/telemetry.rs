@@ -15,7 +15,6 @@ use tower_stripe::{
     IdempotencyKey, Priority, ReportHandle, ResponseExt, RetryLimit, StripeTransport,
     breaker::{BreakerConfig, Partition, Scope, Traffic},
     governor::{Bucket, GovernorConfig, Limit},
-    telemetry,
     telemetry::{TelemetryConfig, TelemetryLayer},
     vocab::{Host, Mode, metric},
 };

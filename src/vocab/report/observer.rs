@@ -52,7 +52,7 @@ impl Recorder {
         refused.report().map(Self::over).unwrap_or_default()
     }
 
-    /// Lets `observer` hear of the call; only the first one is.
+    /// Lets `observer` hear of the call. Of several, as of one transport within another, only the outermost does.
     pub(crate) fn observe(&self, observer: Arc<dyn Observer>) {
         let _ = self.shared().observer.set(observer);
     }

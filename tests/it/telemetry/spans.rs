@@ -1,5 +1,7 @@
 //! A span for each call, and within it one for each attempt, with the names of OpenTelemetry's conventions; and a line for each call.
 
+#![expect(clippy::disallowed_types, reason = "the lock of the library is its own")]
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -45,7 +47,6 @@ impl Visit for Told {
 
 /// Writes down the spans when they close, and events when they happen.
 #[derive(Clone, Default)]
-#[expect(clippy::disallowed_types, reason = "the lock of the library is its own")]
 struct Book(Arc<Mutex<Vec<Told>>>);
 
 impl Book {
