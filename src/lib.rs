@@ -4,7 +4,7 @@
 //! # What
 //! [`StripeTransport`] wraps an HTTP client, any `Service<http::Request<B>>`, with all layers in the one order that is
 //! safe. Each layer also works alone: [`idempotency`], [`retry`], [`auth_gate`], [`breaker`], [`governor`], [`timeout`],
-//! [`request_id`], [`classify`]. [`edge`] has the recommended client, [`detach`] lets payments finish whose callers have gone.
+//! [`request_id`], [`classify`], [`telemetry`]. [`edge`] has the recommended client, [`detach`] lets payments finish whose callers have gone.
 //!
 //! # Why
 //! A request whose answer was lost may have charged a card. Whoever sends it again without a key charges twice; whoever
@@ -46,8 +46,9 @@
 //! | feature | default | brings |
 //! |---|---|---|
 //! | `transport` | yes | [`StripeTransport`] and all layers |
-//! | `idempotency`, `retry`, `auth-gate`, `breaker`, `governor`, `timeout`, `request-id`, `classify` | yes | one layer each |
+//! | `idempotency`, `retry`, `auth-gate`, `breaker`, `governor`, `timeout`, `request-id`, `classify`, `telemetry` | yes | one layer each |
 //! | `detach` | yes | [`detach`], which is put around the transport by hand |
+//! | `prometheus` | no | [`telemetry::prometheus`], which serves `/metrics` |
 //! | `hyper-util` | no | [`edge::hyper_util`], the recommended client |
 //!
 //! The vocabulary in [`vocab`] is always there. Longer explanations are in [`_documentation`].

@@ -43,6 +43,10 @@
 //! | `rejections` | 3 in a row |
 //! | `probe_interval` | 30 s |
 //!
+//! # Metrics
+//! `auth_gate_blocked_keys`, of a [handle](AuthGateHandle) that a telemetry layer
+//! [watches](crate::vocab::Source); the transport's watches it. What it refuses is in `refusals_total`.
+//!
 //! # How it refuses
 //! With [`Refusal::AuthBlocked`](crate::Refusal::AuthBlocked), which says when the key is tried again.
 //!

@@ -86,6 +86,10 @@
 //! | `probe_grace`, `money_grace` | 100 ms, 250 ms |
 //! | `synthetic_probes`, `local` | on |
 //!
+//! # Metrics
+//! `breaker_state`, `breaker_transitions_total`, `breaker_probes_total`, `breaker_failure_ratio` and `breaker_window_attempts`, by circuit, of a [handle](BreakerHandle) that a telemetry layer
+//! [watches](crate::vocab::Source); the transport's watches it. What it refuses is in `refusals_total`.
+//!
 //! # How it refuses
 //! With [`Refusal::CircuitOpen`](crate::Refusal::CircuitOpen), which says when a call may be worth trying again. Calls that
 //! were admitted, and still wait for their turn further in when the circuit opens, are refused too.

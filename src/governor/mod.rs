@@ -79,6 +79,10 @@
 //!
 //! With replicas, the default bursts are divided too, down to 2.
 //!
+//! # Metrics
+//! `governor_waiting`, `governor_in_flight` and `governor_rate`, of a [handle](GovernorHandle) that a telemetry layer
+//! [watches](crate::vocab::Source); the transport's watches it. What it refuses is in `refusals_total`.
+//!
 //! # How it refuses
 //! With [`WaitTooLong`](crate::Refusal::WaitTooLong), [`Saturated`](crate::Refusal::Saturated),
 //! [`ObjectCooling`](crate::Refusal::ObjectCooling), and with

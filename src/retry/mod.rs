@@ -57,6 +57,10 @@
 //! [`RetryLimit`](crate::RetryLimit) and [`Deadline`](crate::Deadline) in the extensions of a request replace them for
 //! one call.
 //!
+//! # Metrics
+//! `retry_budget_available_ratio`, of a [layer](RetryLayer) that a telemetry layer
+//! [watches](crate::vocab::Source); the transport's watches it. Its retries are in `retries_total` and `retries_stopped_total`.
+//!
 //! # How it refuses
 //! A call that stops retrying returns its last response or error, and the report says why it stopped. Only when the last
 //! response is gone already, because the wait began, does it refuse: with

@@ -4,6 +4,7 @@
 //! [`StripeTransport`] wraps an HTTP client. From the outside in:
 //!
 //! ```text
+//! telemetry      count, trace and log the call
 //! hosts          refuse what is not for Stripe; the API key is marked, so that no client prints it
 //! idempotency    inject the key, check it                        once per call
 //! retry          keep a copy, own deadline and budget
@@ -11,6 +12,7 @@
 //! auth gate      refuse while the API key is not accepted        once per attempt
 //! breaker        refuse while this part of Stripe is failing
 //! governor       wait for a turn, payments first
+//! span           show the attempt
 //! timeout        limit the attempt
 //! request id     Request-Id → report
 //! classify       status, headers, error body → outcome
@@ -18,6 +20,8 @@
 //! ```
 //!
 //! # Why this order
+//! Telemetry is outermost: it sees what any layer refuses, and for how long a caller waited all in all. The span of an attempt is
+//! inside of what admits it, so that it shows the exchange and not the queue.
 //! The key is outside of retry: all attempts of a call share it. The time limit of an attempt is inside of retry, so that
 //! waits do not count against it. What admits an attempt is between the two: each attempt on the wire spends Stripe's quota,
 //! and the time in the queue is not the attempt's. The breaker is outside of the governor, so that an open circuit neither

@@ -86,8 +86,9 @@ fn describe<B>(span: &Span, request: &Request<B>, recorder: &Recorder) {
     }
     recorder.last_attempt(|attempt| {
         span.record("stripe.purpose", attempt.purpose.as_str());
-        if !attempt.queued.is_zero() {
-            span.record("stripe.queued_ms", attempt.queued.as_millis() as u64);
+        let queued = attempt.queued.as_millis() as u64;
+        if queued > 0 {
+            span.record("stripe.queued_ms", queued);
         }
     });
 }
