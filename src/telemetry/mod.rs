@@ -2,7 +2,7 @@
 //!
 //! # What
 //! - **Metrics** of calls and attempts, of what is unknown and pending, of keys, retries, refusals and of what Stripe said, on the
-//!   [`metrics`](::metrics) facade; and, of the layers it [watches](TelemetryLayer::watch), how they stand. All names and
+//!   [`metrics`] facade; and, of the layers it [watches](TelemetryLayer::watch), how they stand. All names and
 //!   labels are in [`vocab::metric`](crate::vocab::metric).
 //! - **A span for each call**, `stripe.call`, and within it one for each attempt, `stripe.attempt` ([`AttemptSpanLayer`], which
 //!   belongs inside of what sends again), with the names of OpenTelemetry's conventions for HTTP clients. Retries, waits,
