@@ -49,6 +49,7 @@
 //! | `idempotency`, `retry`, `auth-gate`, `breaker`, `governor`, `timeout`, `request-id`, `classify` | yes | one layer each |
 //! | `detach` | yes | [`detach`], which is put around the transport by hand |
 //! | `hyper-util` | no | [`edge::hyper_util`], the recommended client |
+//! | `reqwest` | no | [`edge::reqwest`]: reqwest as a client, and its own requests and responses through a stack |
 //!
 //! The vocabulary in [`vocab`] is always there. Longer explanations are in [`_documentation`].
 

@@ -90,6 +90,7 @@ fn every_refusal_says_that_nothing_was_sent_and_what_to_do_about_it() {
             "\"evil.example\" is not a host of Stripe's",
         ),
         (Refusal::HostNotAllowed { host: "".into() }, "names no host"),
+        (Refusal::InvalidUri, "no uri of http"),
         (Refusal::PlainHttp { host: "proxy".into() }, "plain http to \"proxy\""),
         (Refusal::NoRandomness, "no randomness"),
         (Refusal::ReportReused, "give each call its own"),

@@ -35,6 +35,8 @@ pub enum Refusal {
         /// The host, or nothing where the URI has none.
         host: Box<str>,
     },
+    /// The URL of the request is no URI of HTTP's.
+    InvalidUri,
     /// The request is for plain http, to a host that is not loopback.
     PlainHttp {
         /// The host.
@@ -87,6 +89,7 @@ impl Refusal {
             Self::KeyTooOld { .. } => "key_too_old",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::HostNotAllowed { .. } => "host_not_allowed",
+            Self::InvalidUri => "invalid_uri",
             Self::PlainHttp { .. } => "plain_http",
             Self::NoRandomness => "no_randomness",
             Self::CallEnded => "call_ended",
@@ -153,6 +156,9 @@ impl fmt::Display for Refusal {
                 f,
                 "refused before sending: {host:?} is not a host of Stripe's; allow_host admits another one"
             ),
+            Self::InvalidUri => {
+                f.write_str("refused before sending: the url of the request is no uri of http")
+            }
             Self::PlainHttp { host } => write!(
                 f,
                 "refused before sending: plain http to {host:?}; it is allowed only to loopback addresses"
