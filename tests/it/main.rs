@@ -27,6 +27,7 @@ mod partitions;
 mod priorities;
 mod probes;
 mod rate_limits;
+mod reqwest;
 mod retries;
 mod reuse;
 mod secrets;
