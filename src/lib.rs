@@ -47,6 +47,7 @@
 //! |---|---|---|
 //! | `transport` | yes | [`StripeTransport`] and all layers |
 //! | `idempotency`, `retry`, `auth-gate`, `breaker`, `governor`, `timeout`, `request-id`, `classify` | yes | one layer each |
+//! | `credentials` | yes | [`credentials`]: the API key, kept by the transport and rotated without losing a call |
 //! | `detach` | yes | [`detach`], which is put around the transport by hand |
 //! | `hyper-util` | no | [`edge::hyper_util`], the recommended client |
 //! | `reqwest` | no | [`edge::reqwest`]: reqwest as a client, and its own requests and responses through a stack |
@@ -62,6 +63,8 @@ pub mod auth_gate;
 pub mod breaker;
 #[cfg(feature = "classify")]
 pub mod classify;
+#[cfg(feature = "credentials")]
+pub mod credentials;
 #[cfg(feature = "detach")]
 pub mod detach;
 #[cfg(feature = "governor")]

@@ -14,6 +14,7 @@ use crate::{
     auth_gate::{AuthGate, AuthGateConfig, AuthGateHandle},
     breaker::{BreakerConfig, BreakerGate, BreakerHandle},
     classify::{Classify, ClassifyConfig, ClassifyLayer},
+    credentials::{Credentials, CredentialsConfig, CredentialsHandle, CredentialsLayer},
     edge::Edge,
     governor::{GovernorConfig, GovernorGate, GovernorHandle},
     idempotency::{Idempotency, IdempotencyConfig, IdempotencyLayer},
@@ -28,7 +29,8 @@ pub(super) type Attempt<S> = Timeout<ExtractRequestId<Classify<Edge<S>>>>;
 /// What admits an attempt: an open circuit must neither queue nor spend tokens, and a key that is not accepted neither.
 pub(super) type Gates = (AuthGate, (BreakerGate, GovernorGate));
 /// One call: the order of all layers.
-pub(super) type Call<S> = SetSensitiveRequestHeaders<Idempotency<Retry<Gated<Gates, Attempt<S>>>>>;
+pub(super) type Call<S> =
+    SetSensitiveRequestHeaders<Idempotency<Retry<Credentials<Gated<Gates, Attempt<S>>>>>>;
 
 /// A hardened transport for calls to Stripe, over any HTTP client. See the [module docs](super).
 ///
@@ -44,6 +46,7 @@ pub struct StripeTransport<S> {
 struct Shared {
     settings: Settings,
     gates: Gates,
+    credentials: CredentialsHandle,
 }
 
 /// All settings, checked.
@@ -52,6 +55,7 @@ pub(super) struct Settings {
     pub(super) hosts: Hosts,
     pub(super) idempotency: IdempotencyConfig,
     pub(super) retry: RetryConfig,
+    pub(super) credentials: CredentialsConfig,
     pub(super) auth_gate: AuthGateConfig,
     pub(super) breaker: BreakerConfig,
     pub(super) governor: GovernorConfig,
@@ -63,6 +67,12 @@ impl<S> StripeTransport<S> {
     /// Wraps `client`, with every layer at its defaults.
     pub fn new(client: S) -> Self {
         TransportLayer::default().layer(client)
+    }
+
+    /// Reads what is known of the API key, and looks for another one.
+    #[must_use]
+    pub fn credentials(&self) -> CredentialsHandle {
+        self.shared.credentials.clone()
     }
 
     /// Reads the auth gate, and resets it.
@@ -161,6 +171,7 @@ pub struct TransportLayer {
     sensitive: SetSensitiveRequestHeadersLayer,
     idempotency: IdempotencyLayer,
     retry: RetryLayer,
+    credentials: CredentialsLayer,
     timeout: TimeoutLayer,
     request_id: RequestIdLayer,
     classify: ClassifyLayer,
@@ -172,6 +183,7 @@ impl TransportLayer {
             AuthGate::new(settings.auth_gate),
             (BreakerGate::new(settings.breaker.clone()), GovernorGate::new(settings.governor.clone())),
         );
+        let credentials = CredentialsLayer::new(settings.credentials.clone());
         Self {
             sensitive: SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]),
             idempotency: IdempotencyLayer::new(settings.idempotency.clone()),
@@ -179,7 +191,8 @@ impl TransportLayer {
             timeout: TimeoutLayer::new(settings.timeout),
             request_id: RequestIdLayer::new(),
             classify: ClassifyLayer::new(settings.classify),
-            shared: Arc::new(Shared { settings, gates }),
+            shared: Arc::new(Shared { settings, gates, credentials: credentials.handle() }),
+            credentials,
         }
     }
 
@@ -187,7 +200,8 @@ impl TransportLayer {
     pub fn layer<S>(&self, client: S) -> StripeTransport<S> {
         let attempt = self.timeout.layer(self.request_id.layer(self.classify.layer(Edge::new(client))));
         let admitted = Gated::new(attempt, self.shared.gates.clone());
-        let call = self.sensitive.layer(self.idempotency.layer(self.retry.layer(admitted)));
+        let call =
+            self.sensitive.layer(self.idempotency.layer(self.retry.layer(self.credentials.layer(admitted))));
         StripeTransport { call, shared: Arc::clone(&self.shared) }
     }
 }
@@ -205,6 +219,7 @@ impl Settings {
             ("hosts", self.hosts.settings()),
             ("idempotency", self.idempotency.settings()),
             ("retry", self.retry.settings()),
+            ("credentials", self.credentials.settings()),
             ("auth gate", self.auth_gate.settings()),
             ("breaker", self.breaker.settings()),
             ("governor", self.governor.settings()),

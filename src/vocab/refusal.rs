@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Failure, FailureKind, InvalidKey, ReportHandle, TransportError};
+use super::{Failure, FailureKind, InvalidKey, Mode, ReportHandle, TransportError};
 
 /// Why the stack itself refused to send. Never to be mixed up with what Stripe rejected.
 ///
@@ -41,6 +41,13 @@ pub enum Refusal {
     PlainHttp {
         /// The host.
         host: Box<str>,
+    },
+    /// The API key of the request is of another mode than the settings expect.
+    WrongMode {
+        /// The mode that is expected.
+        expected: Mode,
+        /// The mode of the key.
+        found: Mode,
     },
     /// The operating system gave no random bytes for an idempotency key.
     NoRandomness,
@@ -91,6 +98,7 @@ impl Refusal {
             Self::HostNotAllowed { .. } => "host_not_allowed",
             Self::InvalidUri => "invalid_uri",
             Self::PlainHttp { .. } => "plain_http",
+            Self::WrongMode { .. } => "wrong_mode",
             Self::NoRandomness => "no_randomness",
             Self::CallEnded => "call_ended",
             Self::ReportReused => "report_reused",
@@ -162,6 +170,10 @@ impl fmt::Display for Refusal {
             Self::PlainHttp { host } => write!(
                 f,
                 "refused before sending: plain http to {host:?}; it is allowed only to loopback addresses"
+            ),
+            Self::WrongMode { expected, found } => write!(
+                f,
+                "refused before sending: the api key is of {found} mode, where {expected} is expected"
             ),
             Self::NoRandomness => f.write_str(
                 "refused before sending: the operating system gave no randomness for an idempotency key",

@@ -30,6 +30,7 @@ mod rate_limits;
 mod reqwest;
 mod retries;
 mod reuse;
+mod rotation;
 mod secrets;
 mod sequences;
 mod slow_down;
