@@ -45,7 +45,9 @@ struct Asked {
     /// When it was somebody's turn to look last, whether or not that came to anything.
     looked: Instant,
     /// When the last question was put that got an answer, or none in time.
-    began: Instant,
+    began: Option<Instant>,
+    /// The same, if it was put because the key in use was not accepted, and that is still in use.
+    in_vain: Option<Instant>,
 }
 
 impl Keys {
@@ -54,7 +56,7 @@ impl Keys {
             look_every: provider.look_interval(),
             provider,
             slots: Lock::new(Slots::new(first)),
-            asked: Lock::new(Asked { looked: time::now(), began: time::now() }),
+            asked: Lock::new(Asked { looked: time::now(), began: None, in_vain: None }),
             turn: Mutex::new(()),
         }
     }
@@ -76,7 +78,9 @@ impl Keys {
     pub(super) fn look_is_due(&self, now: Instant) -> bool {
         let Some(interval) = self.look_every else { return false };
         self.asked.with(|asked| {
-            let due = now.saturating_duration_since(asked.looked.max(asked.began)) >= interval;
+            let due = now
+                .saturating_duration_since(asked.began.map_or(asked.looked, |began| began.max(asked.looked)))
+                >= interval;
             if due {
                 asked.looked = now;
             }
@@ -86,7 +90,8 @@ impl Keys {
 
     /// Whether a call that was refused for its key may ask for another one.
     pub(super) fn may_ask_again(&self, now: Instant) -> bool {
-        self.asked.with(|asked| now.saturating_duration_since(asked.began) >= AGAIN)
+        let began = self.asked.with(|asked| asked.began);
+        began.is_none_or(|began| now.saturating_duration_since(began) >= AGAIN)
     }
 
     /// Whether the key that a request carried is not the one in use any more.
@@ -115,27 +120,33 @@ impl Keys {
         if self.replaced(carried) {
             return true;
         }
-        if self.asked.with(|asked| asked.began >= since) {
+        if self.asked.with(|asked| asked.in_vain.is_some_and(|began| began >= since)) {
             return false; // Somebody has asked since, and got no other one.
         }
-        let newest = self.newest(until).await;
-        let (newest, failed) = match newest {
+        let began = time::now();
+        let (newest, failed) = match self.newest(until).await {
             Ok(key) => (Some(key), None),
             Err(error) => (None, Some(error)),
         };
         let result = self.slots.with(|slots| slots.rejected(carried, newest));
+        let replaced = self.replaced(carried);
+        // Whoever had less time than the provider may take has not asked for the others.
+        let cut = matches!(failed, Some(CredentialError::TimedOut)) && until < began + PATIENCE;
+        if !cut {
+            self.asked.with(|asked| asked.in_vain = (!replaced).then_some(began));
+        }
         tell(&match (result, failed) {
             (Ok(false), Some(error)) => Err(error),
             (result, _) => result,
         });
-        self.replaced(carried)
+        replaced
     }
 
     async fn newest(&self, until: Instant) -> Result<ApiKey, CredentialError> {
         let began = time::now();
         let until = until.min(began + PATIENCE);
         let newest = timeout_at(until.into(), self.provider.newest()).await;
-        self.asked.with(|asked| asked.began = began);
+        self.asked.with(|asked| asked.began = Some(began));
         newest.unwrap_or(Err(CredentialError::TimedOut))
     }
 }

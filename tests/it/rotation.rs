@@ -19,20 +19,20 @@ use http_body_util::Full;
 use stripe_sim::{Canned, Fault, Latency, Profile, Sim, Step};
 use tower::Layer;
 use tower_stripe::{
-    Advice, Certainty, Outcome, Refusal, ReportHandle, ResponseExt, RetryLimit, StripeTransport,
+    Advice, Certainty, Deadline, Outcome, Refusal, ReportHandle, ResponseExt, RetryLimit, StripeTransport,
     classify::ClassifyLayer,
     credentials::{
         ApiKey, CredentialError, CredentialProvider, CredentialsConfig, CredentialsLayer, KeyFile, NewestKey,
     },
     edge::Edge,
-    retry::{BudgetConfig, RetryConfig},
+    retry::{BudgetConfig, RetryBuilder, RetryConfig},
     transport::Builder,
-    vocab::{Mode, Purpose, SendOnce, Stop, time},
+    vocab::{Mode, Purpose, Ratio, SendOnce, Stop, time},
 };
 
 use crate::support::{
-    API_KEY, SimClient, assert_one_key_and_body, client, get, keys, millis, payment, secs, sim, statuses, stop,
-    transport_of, ungoverned, with,
+    API_KEY, SimClient, assert_one_key_and_body, client, get, keys, millis, payment, secs, sim, statuses,
+    stop, transport_of, ungoverned, with,
 };
 
 const NEXT_KEY: &str = "sk_test_next";
@@ -53,11 +53,11 @@ fn pay(order: &str) -> Request<Full<Bytes>> {
 
 /// Gives one key after the other, and counts how often it is asked. The last one stays.
 #[derive(Clone)]
-struct Keys(Arc<Shared>);
+struct Keys(Arc<Chain>);
 
-struct Shared {
+struct Chain {
     first: ApiKey,
-    later: std::sync::Arc<tokio::sync::Mutex<VecDeque<ApiKey>>>,
+    later: tokio::sync::Mutex<VecDeque<ApiKey>>,
     takes: Duration,
     asked: AtomicUsize,
 }
@@ -69,8 +69,8 @@ impl Keys {
 
     fn slow(first: &str, later: &[&str], takes: Duration) -> Self {
         let later = later.iter().map(|secret| key(secret)).collect();
-        let later = Arc::new(tokio::sync::Mutex::new(later));
-        Self(Arc::new(Shared { first: key(first), later, takes, asked: AtomicUsize::new(0) }))
+        let later = tokio::sync::Mutex::new(later);
+        Self(Arc::new(Chain { first: key(first), later, takes, asked: AtomicUsize::new(0) }))
     }
 
     fn asked(&self) -> usize {
@@ -100,6 +100,12 @@ impl CredentialProvider for Keys {
 
 fn stripe(sim: &Sim, provider: impl CredentialProvider) -> StripeTransport<SimClient> {
     transport_of(sim, builder(provider))
+}
+
+/// One retry, and never another one.
+fn one_retry() -> RetryBuilder {
+    let budget = BudgetConfig::default().ratio(Ratio::percent(0)).per_second(0).max_balance(1);
+    RetryConfig::builder().budget(budget)
 }
 
 fn builder(provider: impl CredentialProvider) -> Builder {
@@ -161,10 +167,12 @@ async fn a_call_under_a_key_that_has_ended_is_sent_once_more_under_the_next_with
 
 #[tokio::test(start_paused = true)]
 async fn it_comes_where_retries_are_forbidden_and_where_there_is_no_budget() {
-    let none = BudgetConfig::builder().share(tower_stripe::vocab::Ratio::percent(0)).per_second(0.0);
-    let _ = none;
     let sim = rotated();
-    let stripe = stripe(&sim, Keys::new(API_KEY, &[NEXT_KEY]));
+    let stripe = transport_of(&sim, builder(Keys::new(API_KEY, &[NEXT_KEY])).retry(one_retry()));
+    let unwell = || Step::Answer(Canned::raw(503, "{}"));
+    sim.script("broke", [unwell(), unwell()]);
+    let broke = stripe.send(pay("broke")).await.expect("an answer");
+    assert_eq!((stop(&broke), statuses(&sim, "broke")), (Some(Stop::Budget), vec![Some(503), Some(503)]));
     let response = stripe.send(with(pay("o"), RetryLimit::NONE)).await.expect("an answer");
     assert_eq!(response.certainty(), Some(Certainty::Executed));
     assert_eq!(statuses(&sim, "o"), [Some(401), Some(200)]);
@@ -249,9 +257,9 @@ async fn a_401_that_is_not_stripes_and_one_of_oauth_rotate_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_rotation_under_load_loses_no_call_and_charges_nothing_twice() {
     let sim = sim();
-    sim.latency(Latency::default().all(Profile::uniform(millis(20)..=millis(400))));
+    sim.latency(Latency::all(Profile::log_normal(millis(100), millis(400))));
     let keys = Keys::slow(API_KEY, &[NEXT_KEY], millis(30));
-    let transport = transport_of(&sim, builder(keys.clone()).retry(no_budget()));
+    let transport = transport_of(&sim, builder(keys.clone()).retry(one_retry()));
     let calls = (0..300).map(|number| {
         let (stripe, order) = (transport.clone(), format!("order-{number}"));
         let request = with(pay(&order), RetryLimit::NONE);
@@ -284,10 +292,6 @@ async fn a_rotation_under_load_loses_no_call_and_charges_nothing_twice() {
     assert_eq!((keys.asked(), transport.credentials().rotations()), (1, 1), "one call asks for all");
 }
 
-fn no_budget() -> tower_stripe::retry::RetryBuilder {
-    RetryConfig::builder()
-}
-
 /// The gate that closes for the old key knows nothing of the new one.
 #[tokio::test(start_paused = true)]
 async fn calls_that_are_refused_for_the_old_key_go_on_as_soon_as_there_is_a_new_one() {
@@ -296,6 +300,7 @@ async fn calls_that_are_refused_for_the_old_key_go_on_as_soon_as_there_is_a_new_
     let stripe = stripe(&sim, keys.clone());
     for number in 0..3 {
         stripe.send(pay(&format!("o-{number}"))).await.expect("an answer");
+        tokio::time::advance(millis(1)).await;
     }
     assert_eq!((stripe.auth_gate().blocked(), keys.asked()), (1, 3));
     let refused = |answer: Result<_, tower_stripe::Error<_>>| {
@@ -463,6 +468,19 @@ async fn a_provider_that_hangs_does_not_hold_calls_up_for_longer_than_five_secon
     assert_eq!(time::now() - began, secs(5), "and one asks for all");
 }
 
+/// Whose time is over has asked for nobody else.
+#[tokio::test(start_paused = true)]
+async fn a_call_with_little_time_does_not_ask_for_the_others() {
+    let sim = rotated();
+    let keys = Keys::slow(API_KEY, &[NEXT_KEY], secs(2));
+    let stripe = stripe(&sim, keys.clone());
+    let hasty = stripe.send(with(pay("hasty"), Deadline::after(secs(1))));
+    let (hasty, patient) = tokio::join!(hasty, stripe.send(pay("patient")));
+    assert_eq!(hasty.expect("an answer").status().as_u16(), 401);
+    assert_eq!(patient.expect("an answer").certainty(), Some(Certainty::Executed));
+    assert_eq!((statuses(&sim, "patient"), keys.asked()), (vec![Some(401), Some(200)], 2));
+}
+
 /// Whoever leaves while it asks leaves nothing behind: the next one asks.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_dropped_while_it_asks_holds_nobody_up() {
@@ -494,7 +512,8 @@ async fn the_layer_works_alone() {
     assert_eq!(handle.rotations(), 1);
     // Without a provider it does nothing.
     let none = CredentialsLayer::default().layer(Edge::new(client(&sim)));
-    let response = tower::ServiceExt::oneshot(none, bare(get("/v1/customers", "c"))).await.expect("an answer");
+    let response =
+        tower::ServiceExt::oneshot(none, bare(get("/v1/customers", "c"))).await.expect("an answer");
     assert_eq!((response.status().as_u16(), sim.log_of("c")[0].authorized), (401, false));
 }
 
