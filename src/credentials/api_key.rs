@@ -214,11 +214,12 @@ mod tests {
     #[test]
     fn it_is_one_buffer_that_everybody_shares_and_nothing_shows() {
         let key = ApiKey::new("sk_live_secret").expect("a key").of_account("acct_1");
-        let (first, second) = (key.authorization(), key.clone().authorization());
+        let keys = [key.clone(), key];
+        let [first, second] = keys.each_ref().map(ApiKey::authorization);
         assert_eq!(first.as_bytes().as_ptr(), second.as_bytes().as_ptr(), "a copy would not be wiped");
         assert!(first.is_sensitive());
-        let shown = format!("{key:?} {first:?}");
+        let shown = format!("{keys:?} {first:?}");
         assert!(!shown.contains("secret"), "{shown}");
-        assert_eq!(key.account(), Some("acct_1"));
+        assert_eq!(keys[0].account(), Some("acct_1"));
     }
 }

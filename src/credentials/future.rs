@@ -92,13 +92,13 @@ where
         let entered = Some(recorder.enter(&request, Purpose::First));
         let now = time::now();
         let deadline = recorder.deadline_so_far(&request);
-        let due = shared.keys.as_ref().is_some_and(|keys| keys.look_is_due(now));
+        let due = shared.ring.as_ref().is_some_and(|ring| ring.look_is_due(now));
         let state = if due {
             let held = Arc::clone(&shared);
             let look = Box::pin(async move {
-                if let Some(keys) = &held.keys {
+                if let Some(ring) = &held.ring {
                     // What went wrong was told; the key in use is as good as it was.
-                    let _ = keys.look(deadline).await;
+                    let _ = ring.look(deadline).await;
                 }
             });
             State::Looking { look, request: Some(request) }
@@ -114,7 +114,7 @@ fn send<S, B, R>(service: &mut S, shared: &Shared, mut request: Request<B>) -> S
 where
     S: Service<Request<B>>,
 {
-    let carried = shared.keys.as_ref().map(|keys| keys.authorization());
+    let carried = shared.ring.as_ref().map(|ring| ring.authorization());
     if let Some(key) = &carried {
         request.headers_mut().insert(AUTHORIZATION, key.clone());
     }
@@ -210,18 +210,18 @@ fn another(
     recorder: &Recorder,
     deadline: Option<Instant>,
 ) -> Another {
-    let (Some(keys), Some(carried)) = (&shared.keys, carried) else { return Another::No };
+    let (Some(ring), Some(carried)) = (&shared.ring, carried) else { return Another::No };
     let now = time::now();
     match recorder.last_attempt(Said::by).unwrap_or(Said::Nothing) {
         Said::Nothing => Another::No,
-        Said::Rejected | Said::KnownBad if keys.replaced(&carried) => Another::Yes,
-        Said::KnownBad if !keys.may_ask_again(now) => Another::No,
+        Said::Rejected | Said::KnownBad if ring.replaced(&carried) => Another::Yes,
+        Said::KnownBad if !ring.may_ask_again(now) => Another::No,
         Said::Rejected | Said::KnownBad => {
             let shared = Arc::clone(shared);
             let until = deadline.unwrap_or(now);
             Another::Ask(Box::pin(async move {
-                match &shared.keys {
-                    Some(keys) => keys.another(&carried, now, until).await,
+                match &shared.ring {
+                    Some(ring) => ring.another(&carried, now, until).await,
                     None => false,
                 }
             }))

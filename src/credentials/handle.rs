@@ -17,13 +17,13 @@ impl CredentialsHandle {
     /// The mode of the API key in use; `None` without a provider.
     #[must_use]
     pub fn mode(&self) -> Option<Mode> {
-        self.shared.keys.as_ref().map(|keys| keys.mode())
+        self.shared.ring.as_ref().map(|ring| ring.mode())
     }
 
     /// How often the API key in use was replaced.
     #[must_use]
     pub fn rotations(&self) -> u64 {
-        self.shared.keys.as_ref().map_or(0, |keys| keys.rotations())
+        self.shared.ring.as_ref().map_or(0, |ring| ring.rotations())
     }
 
     /// Asks the provider now, as on a signal to reload. Returns whether the API key in use was replaced.
@@ -31,8 +31,8 @@ impl CredentialsHandle {
     /// # Errors
     /// [`CredentialError`], when the provider gave no key, or one that is refused. The one in use is kept.
     pub async fn look(&self) -> Result<bool, CredentialError> {
-        match &self.shared.keys {
-            Some(keys) => keys.look(time::now() + Deadline::MAX).await,
+        match &self.shared.ring {
+            Some(ring) => ring.look(time::now() + Deadline::MAX).await,
             None => Ok(false),
         }
     }

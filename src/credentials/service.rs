@@ -54,7 +54,7 @@ where
             }
             return ResponseFuture::calling(service, shared, recorder, request);
         }
-        if shared.keys.is_none() {
+        if shared.ring.is_none() {
             return ResponseFuture::calling(service, shared, recorder, request);
         }
         // Of OAuth, a 401 is about the client that is named in the body, and not about the key.

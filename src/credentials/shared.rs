@@ -20,17 +20,17 @@ const AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) expected: Option<Mode>,
-    pub(super) keys: Option<Keys>,
+    pub(super) ring: Option<KeyRing>,
 }
 
 impl Shared {
     pub(super) fn new(config: CredentialsConfig) -> Self {
-        Self { expected: config.expected, keys: config.source.map(Keys::new) }
+        Self { expected: config.expected, ring: config.source.map(KeyRing::new) }
     }
 }
 
 /// The keys of a provider.
-pub(super) struct Keys {
+pub(super) struct KeyRing {
     provider: Arc<dyn CredentialProvider>,
     look_every: Option<Duration>,
     slots: Lock<Slots>,
@@ -50,7 +50,7 @@ struct Asked {
     in_vain: Option<Instant>,
 }
 
-impl Keys {
+impl KeyRing {
     fn new(Source { provider, first }: Source) -> Self {
         Self {
             look_every: provider.look_interval(),
@@ -160,8 +160,8 @@ fn tell(result: &Result<bool, CredentialError>) {
 }
 
 /// Shows no key.
-impl std::fmt::Debug for Keys {
+impl std::fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keys").field("mode", &self.mode()).finish_non_exhaustive()
+        f.debug_struct("KeyRing").field("mode", &self.mode()).finish_non_exhaustive()
     }
 }
