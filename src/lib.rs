@@ -101,3 +101,8 @@ pub mod _documentation {
 #[cfg(all(doctest, feature = "hyper-util"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// So is the one of the guide.
+#[cfg(all(doctest, feature = "hyper-util"))]
+#[doc = include_str!("../docs/key-rotation.md")]
+pub struct KeyRotation;
