@@ -258,7 +258,7 @@ async fn a_401_that_is_not_stripes_and_one_of_oauth_rotate_nothing() {
 async fn a_rotation_under_load_loses_no_call_and_charges_nothing_twice() {
     let sim = sim();
     sim.latency(Latency::all(Profile::log_normal(millis(100), millis(400))));
-    let keys = Keys::slow(API_KEY, &[NEXT_KEY], millis(30));
+    let keys = Keys::slow(API_KEY, &[NEXT_KEY], millis(200));
     let transport = transport_of(&sim, builder(keys.clone()).retry(one_retry()));
     let calls = (0..300).map(|number| {
         let (stripe, order) = (transport.clone(), format!("order-{number}"));

@@ -319,6 +319,10 @@ async fn content_is_sent_once_whatever_the_client_would_retry() {
         assert_eq!(answer(client, post(&server.uri())).await.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(server.requests(), 1);
     }
+    // Neither does the client, where it is used for something else.
+    let server = Server::start(unwell).await;
+    let plain = ours.get_ref().post(server.uri()).body(CONTENT).send().await.expect("a response");
+    assert_eq!((plain.status(), server.requests()), (StatusCode::SERVICE_UNAVAILABLE, 1));
     // The policy does what it says: without this crate it sends the same thing three times.
     let server = Server::start(unwell).await;
     let plain = wrapped.get_ref().post(server.uri()).body(CONTENT).send().await.expect("a response");
