@@ -94,6 +94,8 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn key(name: &str) -> ApiKey {
@@ -180,5 +182,64 @@ mod tests {
         let carried = slots.current().authorization();
         assert!(slots.rejected(&carried, Some(sandbox())).expect("there is the one before"));
         assert!(slots.uses("a"));
+    }
+
+    /// What can happen to the slots: a key by its number, or one of another mode.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Offered(Option<usize>),
+        /// The key in use is rejected, and the provider has this one.
+        Rejected(Option<Option<usize>>),
+        /// One of before is: a call was under way for long.
+        RejectedLate(usize),
+    }
+
+    const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
+    fn named(number: Option<usize>) -> ApiKey {
+        number.map_or_else(|| ApiKey::new("sk_test_a").expect("a key"), |number| key(NAMES[number]))
+    }
+
+    proptest! {
+        /// S-98: whatever comes in whatever order, the key in use is one that the provider gave, never the one that was just
+        /// rejected, and whoever is told that there is another one finds one.
+        #[test]
+        fn the_key_in_use_is_always_one_that_may_be(
+            steps in prop::collection::vec(prop_oneof![
+                prop::option::of(0..4_usize).prop_map(Step::Offered),
+                prop::option::of(prop::option::of(0..4_usize)).prop_map(Step::Rejected),
+                (0..4_usize).prop_map(Step::RejectedLate),
+            ], 0..40),
+        ) {
+            let mut slots = slots();
+            let mut given = vec!["a"];
+            for step in steps {
+                let (before, rotations) = (slots.current().clone(), slots.rotations());
+                let unchanged = |slots: &Slots| slots.current().is_same(&before) && slots.rotations() == rotations;
+                match step {
+                    Step::Offered(number) => match slots.offered(named(number)) {
+                        Ok(true) => prop_assert!(!unchanged(&slots) && number.is_some_and(|n| slots.uses(NAMES[n]))),
+                        Ok(false) => prop_assert!(unchanged(&slots)),
+                        Err(_) => prop_assert!(unchanged(&slots) && number.is_none()),
+                    },
+                    Step::Rejected(newest) => {
+                        let carried = before.authorization();
+                        let another = slots.rejected(&carried, newest.map(named));
+                        prop_assert_eq!(matches!(another, Ok(true)), !slots.current().is(&carried));
+                        prop_assert_eq!(unchanged(&slots), !matches!(another, Ok(true)));
+                    }
+                    Step::RejectedLate(number) => {
+                        let carried = key(NAMES[number]).authorization();
+                        if !before.is(&carried) {
+                            prop_assert!(slots.rejected(&carried, None).expect("there is one") && unchanged(&slots));
+                        }
+                    }
+                }
+                if let Step::Offered(Some(number)) | Step::Rejected(Some(Some(number))) = step {
+                    given.push(NAMES[number]);
+                }
+                prop_assert!(given.iter().any(|name| slots.uses(name)));
+            }
+        }
     }
 }
