@@ -15,7 +15,7 @@ use ::reqwest::{
     multipart::{Form, Part},
 };
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, Version};
 use http_body_util::BodyExt;
 use reqwest_middleware::{Middleware, Next};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
@@ -251,6 +251,26 @@ async fn an_upload_that_streams_is_sent_once_and_says_why() {
     assert_eq!(statuses(&shop.sim, "unwell"), [Some(503)]);
 }
 
+/// As in production: by name, by TLS, and without a word about hosts.
+#[tokio::test]
+async fn an_upload_to_files_stripe_com_goes_through() {
+    let network = Network::start(Plan::none()).await;
+    let builder = network.builder(&[b"h2", b"http/1.1"]).resolve("files.stripe.com", network.server.addr());
+    let client = Client::build(builder).expect("a client");
+    let http = client.get_ref().clone();
+    let stripe = StripeTransport::new(client);
+    network.sim.script("o", [stored()]);
+    let form = Form::new().text("purpose", "dispute_evidence").part("file", Part::bytes(vec![b'%'; 100_000]));
+    let request =
+        http.post("https://files.stripe.com/v1/files").bearer_auth(API_KEY).header("x-sim-order", "o");
+    let response = stripe.execute(request.multipart(form).build().expect("a request")).await;
+    let response = response.expect("an answer");
+    assert_eq!((response.status(), response.version()), (StatusCode::OK, Version::HTTP_2));
+    let [seen] = &network.sim.log_of("o")[..] else { panic!("one request") };
+    assert!(seen.body.len() > 100_000 && seen.path == "/v1/files", "{}", seen.body.len());
+    assert_eq!(response.report().and_then(|report| report.operation()), Operation::new("files.create"));
+}
+
 #[tokio::test]
 async fn an_upload_in_memory_is_sent_again() {
     let shop = Shop::open().await;
@@ -463,6 +483,11 @@ impl Network {
 
     /// A client that trusts the server, and a transport over it.
     fn shop(&self, alpn: &[&[u8]], attempts: u32) -> (reqwest::Client, Stripe) {
+        let client = Client::build(self.builder(alpn)).expect("a client");
+        (client.get_ref().clone(), transport(client, attempts))
+    }
+
+    fn builder(&self, alpn: &[&[u8]]) -> reqwest::ClientBuilder {
         let mut roots = RootCertStore::empty();
         let certificate = self.server.certificate().expect("it has one").to_vec();
         roots.add(certificate.into()).expect("the certificate is one");
@@ -472,9 +497,7 @@ impl Network {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        let builder = Client::builder().tls_backend_preconfigured(config).connect_timeout(ATTEMPT);
-        let client = Client::build(builder).expect("a client");
-        (client.get_ref().clone(), transport(client, attempts))
+        Client::builder().tls_backend_preconfigured(config).connect_timeout(ATTEMPT)
     }
 
     fn payment(&self, http: &reqwest::Client, order: &str) -> reqwest::Request {

@@ -39,10 +39,12 @@ impl Client {
 
     /// The [settings](super#defaults) that we recommend, to change some: end in [`build`](Self::build).
     pub fn builder() -> ClientBuilder {
-        let connect = Duration::from_secs(10);
+        let mut tls = default_tls();
+        // reqwest names no protocols in a configuration that it is given.
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         ::reqwest::Client::builder()
-            .tls_backend_preconfigured(default_tls())
-            .connect_timeout(connect)
+            .tls_backend_preconfigured(tls)
+            .connect_timeout(Duration::from_secs(10))
             .pool_idle_timeout(Duration::from_secs(60))
             .pool_max_idle_per_host(64)
             .tcp_nodelay(true)
@@ -53,7 +55,8 @@ impl Client {
     }
 
     /// A client with settings of your own: a proxy, other roots, another resolver. Its retries and redirects are turned
-    /// off, whatever was set. It should have no time limit of its own, but for connecting.
+    /// off, whatever was set. It should have no time limit of its own, but for connecting. A TLS configuration of your own
+    /// must name its protocols for ALPN, or HTTP/2 is never spoken.
     ///
     /// # Errors
     /// reqwest's, where it cannot be built.

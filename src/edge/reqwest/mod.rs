@@ -116,7 +116,7 @@
 //! | DNS, TCP and TLS, together | 10 s |
 //! | idle connections | 60 s, 64 per host |
 //! | HTTP/2 pings | every 20 s, idle too; answered within 10 s |
-//! | TLS | rustls with ring, roots of webpki |
+//! | TLS | rustls with ring, roots of webpki; ALPN offers `h2` and `http/1.1` |
 //! | retries, redirects | off, cannot be turned on |
 //! | time limits of reqwest's | none |
 //!

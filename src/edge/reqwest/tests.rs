@@ -188,6 +188,22 @@ async fn what_is_no_request_was_not_sent() {
     assert_eq!(told, Failure::not_sent(FailureKind::Other));
 }
 
+#[tokio::test]
+async fn both_versions_of_http_are_offered() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let uri = format!("https://{}/v1/charges", listener.local_addr().expect("bound"));
+    let client = ours();
+    let (_, hello) = tokio::join!(failed(&client, post(&uri)), async {
+        let (mut io, _) = listener.accept().await.expect("a connection");
+        let mut hello = vec![0; 4_096];
+        let read = io.read(&mut hello).await.expect("a hello");
+        hello.truncate(read);
+        hello
+    });
+    let alpn = b"\x02h2\x08http/1.1";
+    assert!(hello.windows(alpn.len()).any(|window| window == alpn), "{}", hello.escape_ascii());
+}
+
 // === sent, or not ===
 
 #[tokio::test]
