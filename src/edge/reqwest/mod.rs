@@ -49,6 +49,9 @@
 //! # Ok::<(), reqwest::Error>(())
 //! ```
 //!
+//! What layers leave in the extensions of a response is in those of reqwest's: [`ResponseExt`](crate::ResponseExt) reads the
+//! report, and `response.extensions().get::<StripeError>()` the error as it was understood.
+//!
 //! # Uploads
 //!
 //! A stream is sent once, and its report says so ([`Stop::Body`](crate::vocab::Stop::Body)). To reqwest every multipart
@@ -140,6 +143,9 @@
 //! connection. Of a URL that is no URI, the call is refused: [`Refusal::InvalidUri`](crate::Refusal::InvalidUri).
 //!
 //! # Limits
+//!
+//! A request that a pooled connection hands back untouched, as it closes, goes to another connection within the same attempt: that
+//! is hyper-util's doing, and reqwest does not let it be turned off. It was not sent before.
 //!
 //! A call that is given up over HTTP/2 resets its stream, but the connection stays in the rotation: reqwest does not let
 //! it be taken out. The pings find one that is dead.
