@@ -47,9 +47,11 @@
 //! |---|---|---|
 //! | `transport` | yes | [`StripeTransport`] and all layers |
 //! | `idempotency`, `retry`, `auth-gate`, `breaker`, `governor`, `timeout`, `request-id`, `classify`, `telemetry` | yes | one layer each |
+//! | `credentials` | yes | [`credentials`]: the API key, kept by the transport and rotated without losing a call |
 //! | `detach` | yes | [`detach`], which is put around the transport by hand |
 //! | `prometheus` | no | [`telemetry::prometheus`], which serves `/metrics` |
 //! | `hyper-util` | no | [`edge::hyper_util`], the recommended client |
+//! | `reqwest` | no | [`edge::reqwest`]: reqwest as a client, and its own requests and responses through a stack |
 //!
 //! The vocabulary in [`vocab`] is always there. Longer explanations are in [`_documentation`].
 
@@ -62,6 +64,8 @@ pub mod auth_gate;
 pub mod breaker;
 #[cfg(feature = "classify")]
 pub mod classify;
+#[cfg(feature = "credentials")]
+pub mod credentials;
 #[cfg(feature = "detach")]
 pub mod detach;
 #[cfg(feature = "governor")]
@@ -100,3 +104,8 @@ pub mod _documentation {
 #[cfg(all(doctest, feature = "hyper-util"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// So is the one of the guide.
+#[cfg(all(doctest, feature = "hyper-util"))]
+#[doc = include_str!("../docs/key-rotation.md")]
+pub struct KeyRotation;

@@ -7,7 +7,7 @@ use crate::vocab::{Failure, FailureKind, TransportError, tracked::TrackedError};
 /// A boxed error hides its own type, so what can be told comes from the errors it wraps: the outermost one that is
 /// known decides, and without one it is [`FailureKind::Other`] and [`Certainty::Unknown`](crate::Certainty::Unknown).
 ///
-/// Only the recommended client's own errors prove that nothing was sent. Those of a client within another one (which may
+/// Only the errors of this crate's own clients prove that nothing was sent. Those of a client within another one (which may
 /// have followed a redirect, or tried another host) tell what went wrong last, and prove nothing about what went before.
 // For every `'a`, not for `'static` alone: the compiler forgets that the region is static once a future is spawned,
 // and then asks for all of them. That generality is also why the outermost error cannot be downcast.
@@ -40,6 +40,10 @@ fn known(error: &(dyn StdError + 'static)) -> Option<Failure> {
     }
     #[cfg(feature = "hyper-util")]
     if let Some(failure) = super::hyper_util::known_failure(error) {
+        return Some(failure);
+    }
+    #[cfg(feature = "reqwest")]
+    if let Some(failure) = super::reqwest::known_failure(error) {
         return Some(failure);
     }
     error.downcast_ref::<io::Error>().map(TransportError::failure)

@@ -2,7 +2,7 @@
 //!
 //! [`Edge`] ([`EdgeLayer`]) makes any `Service<http::Request<_>>` the innermost part of a stack: it turns the client's errors into
 //! [`Error`](crate::Error), and writes what they prove into the report. [`hyper_util`] (feature `hyper-util`) is the
-//! recommended client, whose errors prove the most.
+//! recommended client, whose errors prove the most. [`reqwest`] (feature `reqwest`) is for programs that have reqwest.
 //!
 //! `StripeTransport` has an edge of its own. Single layers that can refuse or time out need an error type that has room
 //! for it, and an edge below them is the way to get one:
@@ -28,6 +28,10 @@ mod service;
 
 #[cfg(feature = "hyper-util")]
 pub mod hyper_util;
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
+#[cfg(feature = "hyper-util")]
+mod told;
 
 pub use self::{
     layer::EdgeLayer,

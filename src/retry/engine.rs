@@ -40,6 +40,8 @@ pub(super) struct Progress {
     polls: u32,
     refusals: u32,
     resent: bool,
+    /// Whether it was sent again under another API key.
+    rotated: bool,
     /// How often a POST that is not v2 was answered 500.
     stored_failures: u32,
 }
@@ -47,7 +49,7 @@ pub(super) struct Progress {
 impl Progress {
     /// Whether the call may be tried once more after the attempt that begins now.
     pub(super) const fn retry_left(&self, call: &Call, purpose: Purpose) -> bool {
-        let uncounted = matches!(purpose, Purpose::Poll | Purpose::Resend);
+        let uncounted = matches!(purpose, Purpose::Poll | Purpose::Resend | Purpose::Rotated);
         let made = self.attempts.saturating_add(if uncounted { 0 } else { 1 });
         call.replayable && made < call.max_attempts.get()
     }
@@ -58,6 +60,7 @@ impl Progress {
             Purpose::First | Purpose::Retry => self.attempts = self.attempts.saturating_add(1),
             Purpose::Poll => self.polls = self.polls.saturating_add(1),
             Purpose::Resend => self.resent = true,
+            Purpose::Rotated => self.rotated = true,
         }
     }
 }
@@ -95,6 +98,7 @@ enum Wish {
     Retry(Pace),
     Poll,
     Resend,
+    Rotate,
 }
 
 enum Pace {
@@ -130,10 +134,9 @@ impl Engine {
         let (purpose, wait) = match wish(call.kind, progress, attempt) {
             Wish::Stop(why) => return stop(why),
             _ if !call.replayable => return stop(Stop::Body),
-            Wish::Resend if now >= call.deadline => return stop(Stop::Deadline),
-            Wish::Resend => {
-                return Decision::Again { wait: Duration::ZERO, purpose: Purpose::Resend, costs: false };
-            }
+            Wish::Resend | Wish::Rotate if now >= call.deadline => return stop(Stop::Deadline),
+            Wish::Resend => return at_once(Purpose::Resend),
+            Wish::Rotate => return at_once(Purpose::Rotated),
             // Polls are no attempts, and so go on when those are used up; but where none may be repeated, none is.
             Wish::Poll if call.max_attempts == NonZeroU32::MIN => return stop(Stop::Attempts),
             Wish::Poll => (Purpose::Poll, self.ordinary.delay(progress.polls.saturating_add(1), draw)),
@@ -154,9 +157,12 @@ impl Engine {
     }
 
     /// A refusal of our own costs nothing. It is waited out only if money may have moved: then giving up would leave a
-    /// question that one more attempt can answer.
+    /// question that one more attempt can answer. One of an API key that has a successor need not be waited out.
     fn after_refusal(&self, call: &Call, progress: &mut Progress, ended: Ended<'_>, draw: u64) -> Decision {
         let Ended { attempt, certainty, now, .. } = ended;
+        if attempt.newer_api_key && !progress.rotated && call.replayable && now < call.deadline {
+            return at_once(Purpose::Rotated);
+        }
         let why = attempt.refusal.as_ref().map_or(Stop::Refused, Stop::at);
         let retry_in = attempt.refusal.as_ref().and_then(Refusal::retry_in);
         let stop = Decision::Stop { why, retry_in };
@@ -175,6 +181,11 @@ impl Engine {
         let costs = matches!(attempt.purpose, Purpose::Retry | Purpose::Poll);
         Decision::Again { wait, purpose: attempt.purpose, costs }
     }
+}
+
+/// Uncounted, and at no cost: nothing was executed, and it comes once per call.
+const fn at_once(purpose: Purpose) -> Decision {
+    Decision::Again { wait: Duration::ZERO, purpose, costs: false }
 }
 
 /// Whether a wait leaves time for an attempt.
@@ -203,12 +214,17 @@ fn wish(kind: CallKind, progress: &mut Progress, attempt: &Attempt) -> Wish {
     if matches!(attempt.outcome, Outcome::Success | Outcome::Foreign | Outcome::Redirect) {
         return Wish::Stop(Stop::Final);
     }
+    // What Stripe did not accept was the API key, and it says nothing of the request under another one.
+    let rejected = attempt.certainty == Certainty::Rejected;
+    if attempt.newer_api_key && !progress.rotated && (rejected || executed_at_most_once) {
+        return Wish::Rotate;
+    }
     if attempt.should_retry == Some(false) {
         return Wish::Stop(Stop::Header);
     }
     // Whatever Stripe says of repeating it: without a key nothing would tell the repetition from a second order. A 409
     // may mean that the first one is executing.
-    let may_run_twice = attempt.certainty != Certainty::Rejected || status == 409;
+    let may_run_twice = !rejected || status == 409;
     if may_run_twice && !executed_at_most_once {
         return Wish::Stop(Stop::Unkeyed);
     }

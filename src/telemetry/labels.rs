@@ -100,6 +100,7 @@ impl Label for Purpose {
             Self::Retry => 1,
             Self::Poll => 2,
             Self::Resend => 3,
+            Self::Rotated => 4,
         }
     }
 }
@@ -142,6 +143,8 @@ impl Label for Refusal {
             Self::ShuttingDown => 15,
             Self::CallEnded => 16,
             Self::ReportReused => 17,
+            Self::InvalidUri => 18,
+            Self::WrongMode { .. } => 19,
         }
     }
 }
@@ -228,6 +231,8 @@ const fn is_a_rule(refusal: &Refusal) -> bool {
             | Refusal::PlainHttp { .. }
             | Refusal::CallEnded
             | Refusal::ReportReused
+            | Refusal::InvalidUri
+            | Refusal::WrongMode { .. }
     )
 }
 
@@ -337,7 +342,7 @@ mod tests {
             Class::Money, Class::Write, Class::Read, Class::Search, Class::Upload, Class::Meter);
         in_order!(metric::MODES; Mode::Live, Mode::Sandbox);
         in_order!(metric::PRIORITIES; Priority::Background, Priority::Normal, Priority::Critical);
-        in_order!(metric::PURPOSES; Purpose::First, Purpose::Retry, Purpose::Poll, Purpose::Resend);
+        in_order!(metric::PURPOSES; Purpose::First, Purpose::Retry, Purpose::Poll, Purpose::Resend, Purpose::Rotated);
         in_order!(metric::REASONS[..LOCK_TIMEOUT];
             RateLimitReason::GlobalRate, RateLimitReason::GlobalConcurrency, RateLimitReason::EndpointRate,
             RateLimitReason::EndpointConcurrency, RateLimitReason::ResourceSpecific, RateLimitReason::Other,

@@ -8,12 +8,13 @@ use crate::{
     auth_gate::AuthGateBuilder,
     breaker::BreakerBuilder,
     classify::ClassifyBuilder,
+    credentials::{CredentialProvider, CredentialsBuilder},
     governor::GovernorBuilder,
     idempotency::IdempotencyBuilder,
     retry::RetryBuilder,
     telemetry::TelemetryBuilder,
     timeout::TimeoutBuilder,
-    vocab::{ConfigError, Setting},
+    vocab::{ConfigError, Mode, Setting},
 };
 
 /// What most operations may take, unless configured otherwise.
@@ -44,6 +45,7 @@ pub struct Builder {
     telemetry: TelemetryBuilder,
     idempotency: IdempotencyBuilder,
     retry: RetryBuilder,
+    credentials: CredentialsBuilder,
     auth_gate: AuthGateBuilder,
     breaker: BreakerBuilder,
     governor: GovernorBuilder,
@@ -71,6 +73,21 @@ impl Builder {
     #[must_use]
     pub fn retry(mut self, settings: RetryBuilder) -> Self {
         self.retry = settings;
+        self
+    }
+
+    /// Where the API key of calls that bring none comes from: an [`ApiKey`](crate::credentials::ApiKey), or what rotates
+    /// one. Default: nowhere.
+    #[must_use]
+    pub fn credentials(mut self, provider: impl CredentialProvider) -> Self {
+        self.credentials = self.credentials.provider(provider);
+        self
+    }
+
+    /// The mode that API keys must be of; calls that bring one of the other mode are refused. Default: any.
+    #[must_use]
+    pub fn expect_mode(mut self, mode: Mode) -> Self {
+        self.credentials = self.credentials.expect_mode(mode);
         self
     }
 
@@ -132,6 +149,7 @@ impl Builder {
             telemetry,
             mut idempotency,
             mut retry,
+            mut credentials,
             auth_gate,
             mut breaker,
             governor,
@@ -143,6 +161,7 @@ impl Builder {
         telemetry.check(&mut problems);
         idempotency.check(&mut problems);
         retry.check(&mut problems);
+        credentials.check(&mut problems);
         auth_gate.check(&mut problems);
         breaker.check(&mut problems);
         governor.check(&mut problems);
@@ -187,6 +206,7 @@ impl Builder {
             hosts,
             idempotency: idempotency.unchecked(),
             retry: retry.unchecked(),
+            credentials: credentials.unchecked(),
             auth_gate: auth_gate.unchecked(),
             breaker: breaker.unchecked(),
             governor: governor.unchecked(),

@@ -9,7 +9,8 @@
 //! idempotency    inject the key, check it                        once per call
 //! retry          keep a copy, own deadline and budget
 //! ───────────────────────────────────────────────────────────────────────────────
-//! auth gate      refuse while the API key is not accepted        once per attempt
+//! credentials    the API key, where a request brings none        once per attempt
+//! auth gate      refuse while the API key is not accepted
 //! breaker        refuse while this part of Stripe is failing
 //! governor       wait for a turn, payments first
 //! span           show the attempt
@@ -26,7 +27,8 @@
 //! waits do not count against it. What admits an attempt is between the two: each attempt on the wire spends Stripe's quota,
 //! and the time in the queue is not the attempt's. The breaker is outside of the governor, so that an open circuit neither
 //! queues nor spends, and outside of the time limit, so that an outage that hangs trips it. Classification is inside of the time limit, so that an error body that never ends
-//! cannot hang a call. The edge is innermost, because only there the client's own error type is known.
+//! cannot hang a call. The API key comes inside of retry, so that what is sent again after a rotation carries the new one, and
+//! outside of the auth gate, which tells calls apart by it. The edge is innermost, because only there the client's own error type is known.
 //!
 //! # What it asks of a client
 //! A `Service<http::Request<B>>` that is `Clone`, whose error says what it proves ([`TransportError`], which boxed errors

@@ -18,6 +18,7 @@ use crate::{
     auth_gate::{AuthGate, AuthGateConfig, AuthGateHandle},
     breaker::{BreakerConfig, BreakerGate, BreakerHandle},
     classify::{ClassifyConfig, ClassifyLayer},
+    credentials::{Credentials, CredentialsConfig, CredentialsHandle, CredentialsLayer},
     governor::{GovernorConfig, GovernorGate, GovernorHandle},
     idempotency::{Idempotency, IdempotencyConfig, IdempotencyLayer},
     request_id::RequestIdLayer,
@@ -30,7 +31,8 @@ use crate::{
 /// What admits an attempt: an open circuit must neither queue nor spend tokens, and a key that is not accepted neither.
 pub(super) type Gates = (AuthGate, (BreakerGate, GovernorGate));
 /// One call: the order of all layers.
-pub(super) type Call<S> = SetSensitiveRequestHeaders<Idempotency<Retry<Gated<Gates, Attempt<S>>>>>;
+pub(super) type Call<S> =
+    SetSensitiveRequestHeaders<Idempotency<Retry<Credentials<Gated<Gates, Attempt<S>>>>>>;
 
 /// A hardened transport for calls to Stripe, over any HTTP client. See the [module docs](super).
 ///
@@ -47,6 +49,7 @@ struct Shared {
     settings: Settings,
     gates: Gates,
     telemetry: TelemetryLayer,
+    credentials: CredentialsHandle,
 }
 
 /// All settings, checked.
@@ -56,6 +59,7 @@ pub(super) struct Settings {
     pub(super) hosts: Hosts,
     pub(super) idempotency: IdempotencyConfig,
     pub(super) retry: RetryConfig,
+    pub(super) credentials: CredentialsConfig,
     pub(super) auth_gate: AuthGateConfig,
     pub(super) breaker: BreakerConfig,
     pub(super) governor: GovernorConfig,
@@ -67,6 +71,12 @@ impl<S> StripeTransport<S> {
     /// Wraps `client`, with every layer at its defaults.
     pub fn new(client: S) -> Self {
         TransportLayer::default().layer(client)
+    }
+
+    /// Reads what is known of the API key, and looks for another one.
+    #[must_use]
+    pub fn credentials(&self) -> CredentialsHandle {
+        self.shared.credentials.clone()
     }
 
     /// Reads the auth gate, and resets it.
@@ -171,6 +181,7 @@ pub struct TransportLayer {
     sensitive: SetSensitiveRequestHeadersLayer,
     idempotency: IdempotencyLayer,
     retry: RetryLayer,
+    credentials: CredentialsLayer,
     attempt: Layers,
 }
 
@@ -187,6 +198,7 @@ impl TransportLayer {
             .watch(auth_gate.handle())
             .watch(breaker.handle())
             .watch(governor.handle());
+        let credentials = CredentialsLayer::new(settings.credentials.clone());
         Self {
             sensitive: SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]),
             idempotency: IdempotencyLayer::new(settings.idempotency.clone()),
@@ -197,7 +209,8 @@ impl TransportLayer {
                 request_id: RequestIdLayer::new(),
                 classify: ClassifyLayer::new(settings.classify),
             },
-            shared: Arc::new(Shared { settings, gates, telemetry }),
+            shared: Arc::new(Shared { settings, gates, telemetry, credentials: credentials.handle() }),
+            credentials,
         }
     }
 
@@ -210,8 +223,9 @@ impl TransportLayer {
     /// Wraps `client`.
     pub fn layer<S>(&self, client: S) -> StripeTransport<S> {
         let admitted = Gated::new(Attempt::new(self.attempt, client), self.shared.gates.clone());
-        let keyed = self.sensitive.layer(self.idempotency.layer(self.retry.layer(admitted)));
-        StripeTransport { call: keyed, shared: Arc::clone(&self.shared) }
+        let sent = self.retry.layer(self.credentials.layer(admitted));
+        let call = self.sensitive.layer(self.idempotency.layer(sent));
+        StripeTransport { call, shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -229,6 +243,7 @@ impl Settings {
             ("hosts", self.hosts.settings()),
             ("idempotency", self.idempotency.settings()),
             ("retry", self.retry.settings()),
+            ("credentials", self.credentials.settings()),
             ("auth gate", self.auth_gate.settings()),
             ("breaker", self.breaker.settings()),
             ("governor", self.governor.settings()),

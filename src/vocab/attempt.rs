@@ -38,6 +38,8 @@ pub struct Attempt {
     /// Whether the answer is Stripe's own, and not of something in between: JSON with a `Request-Id`, or an error body
     /// that was understood.
     pub genuine: bool,
+    /// Whether there is another API key now than the one that Stripe did not accept, as after a rotation.
+    pub newer_api_key: bool,
     /// Whether the body of a success broke off before it was read, in the buffered mode of `classify`.
     pub body_lost: bool,
     /// Why the stack itself refused to send it, if it did.
@@ -109,6 +111,8 @@ pub enum Purpose {
     Poll,
     /// The same request again, because it provably never left.
     Resend,
+    /// The same request again under another API key, because Stripe did not accept the first one.
+    Rotated,
 }
 
 impl Purpose {
@@ -120,6 +124,7 @@ impl Purpose {
             Self::Retry => "retry",
             Self::Poll => "poll",
             Self::Resend => "resend",
+            Self::Rotated => "rotated",
         }
     }
 }
@@ -138,6 +143,7 @@ impl Attempt {
             should_retry: None,
             resend: false,
             genuine: false,
+            newer_api_key: false,
             body_lost: false,
             refusal: None,
             queued: Duration::ZERO,

@@ -49,16 +49,24 @@ impl Mode {
     pub fn of(headers: &HeaderMap) -> Self {
         let Some(value) = headers.get(AUTHORIZATION) else { return Self::Live };
         let value = value.as_bytes();
-        let sandbox = match value.split_first_chunk::<6>() {
+        match value.split_first_chunk::<6>() {
             Some((scheme, encoded)) if scheme.eq_ignore_ascii_case(b"basic ") => {
-                says_test(&decoded_prefix(encoded.trim_ascii()))
+                Self::of_key(&decoded_prefix(encoded.trim_ascii()))
             }
             _ => match value.split_first_chunk::<7>() {
-                Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"bearer ") => says_test(key.trim_ascii()),
-                _ => false,
+                Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"bearer ") => {
+                    Self::of_key(key.trim_ascii())
+                }
+                _ => Self::Live,
             },
-        };
-        if sandbox { Self::Sandbox } else { Self::Live }
+        }
+    }
+
+    /// The mode of an API key.
+    pub(crate) fn of_key(key: &[u8]) -> Self {
+        let prefix = &key[..key.len().min(PREFIX)];
+        let test = prefix.windows(6).any(|window| window == b"_test_");
+        if test { Self::Sandbox } else { Self::Live }
     }
 
     /// The word for logs and labels.
@@ -79,10 +87,6 @@ impl fmt::Display for Mode {
 
 /// Where the mode ends in a prefix: `sk_test_`, `rk_test_`, `sk_org_test_`.
 const PREFIX: usize = 12;
-
-fn says_test(key: &[u8]) -> bool {
-    key[..key.len().min(PREFIX)].windows(6).any(|window| window == b"_test_")
-}
 
 /// The first bytes of what is encoded in base64; what is not base64 yields nothing that says anything.
 fn decoded_prefix(encoded: &[u8]) -> [u8; PREFIX] {

@@ -71,7 +71,8 @@ fn every_label_is_a_lower_case_word_of_its_own() {
     );
     labels!(Class::Money, Class::Write, Class::Read, Class::Search, Class::Upload, Class::Meter);
     labels!(Priority::Background, Priority::Normal, Priority::Critical);
-    let purposes = [Purpose::First, Purpose::Retry, Purpose::Poll, Purpose::Resend].map(Purpose::as_str);
+    let purposes = [Purpose::First, Purpose::Retry, Purpose::Poll, Purpose::Resend, Purpose::Rotated]
+        .map(Purpose::as_str);
     assert_eq!(BTreeSet::from(purposes).len(), purposes.len());
 }
 
@@ -90,7 +91,12 @@ fn every_refusal_says_that_nothing_was_sent_and_what_to_do_about_it() {
             "\"evil.example\" is not a host of Stripe's",
         ),
         (Refusal::HostNotAllowed { host: "".into() }, "names no host"),
+        (Refusal::InvalidUri, "no uri of http"),
         (Refusal::PlainHttp { host: "proxy".into() }, "plain http to \"proxy\""),
+        (
+            Refusal::WrongMode { expected: Mode::Live, found: Mode::Sandbox },
+            "of sandbox mode, where live is expected",
+        ),
         (Refusal::NoRandomness, "no randomness"),
         (Refusal::ReportReused, "give each call its own"),
         (Refusal::CallEnded, "has ended without it"),

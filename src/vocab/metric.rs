@@ -139,7 +139,7 @@ pub(crate) const CERTAINTIES: [&str; 4] = ["not_sent", "rejected", "executed", "
 pub(crate) const CLASSES: [&str; 6] = ["money", "write", "read", "search", "upload", "meter"];
 pub(crate) const MODES: [&str; 2] = ["live", "sandbox"];
 pub(crate) const PRIORITIES: [&str; 3] = ["background", "normal", "critical"];
-pub(crate) const PURPOSES: [&str; 4] = ["first", "retry", "poll", "resend"];
+pub(crate) const PURPOSES: [&str; 5] = ["first", "retry", "poll", "resend", "rotated"];
 pub(crate) const LIMITS: [&str; 8] =
     ["attempts", "deadline", "budget", "key_age", "body", "header", "unkeyed", "retry_after"];
 pub(crate) const CAUSES: [&str; 5] = ["timeout", "transport", "failed", "in_use", "cancelled"];
@@ -157,7 +157,7 @@ pub(crate) const REASONS: [&str; 8] = [
     "unstated",
     "lock_timeout",
 ];
-pub(crate) const REFUSALS: [&str; 18] = [
+pub(crate) const REFUSALS: [&str; 20] = [
     "invalid_key",
     "conflicting_keys",
     "key_too_old",
@@ -176,6 +176,8 @@ pub(crate) const REFUSALS: [&str; 18] = [
     "shutting_down",
     "call_ended",
     "report_reused",
+    "invalid_uri",
+    "wrong_mode",
 ];
 pub(crate) const PHASES: [&str; 3] = ["queued", "in_flight", "backoff"];
 pub(crate) const RATE_KINDS: [&str; 2] = ["configured", "effective"];

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Failure, FailureKind, InvalidKey, ReportHandle, TransportError};
+use super::{Failure, FailureKind, InvalidKey, Mode, ReportHandle, TransportError};
 
 /// Why the stack itself refused to send. Never to be mixed up with what Stripe rejected.
 ///
@@ -35,10 +35,19 @@ pub enum Refusal {
         /// The host, or nothing where the URI has none.
         host: Box<str>,
     },
+    /// The URL of the request is no URI of HTTP's.
+    InvalidUri,
     /// The request is for plain http, to a host that is not loopback.
     PlainHttp {
         /// The host.
         host: Box<str>,
+    },
+    /// The API key of the request is of another mode than the settings expect.
+    WrongMode {
+        /// The mode that is expected.
+        expected: Mode,
+        /// The mode of the key.
+        found: Mode,
     },
     /// The operating system gave no random bytes for an idempotency key.
     NoRandomness,
@@ -87,7 +96,9 @@ impl Refusal {
             Self::KeyTooOld { .. } => "key_too_old",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::HostNotAllowed { .. } => "host_not_allowed",
+            Self::InvalidUri => "invalid_uri",
             Self::PlainHttp { .. } => "plain_http",
+            Self::WrongMode { .. } => "wrong_mode",
             Self::NoRandomness => "no_randomness",
             Self::CallEnded => "call_ended",
             Self::ReportReused => "report_reused",
@@ -153,9 +164,16 @@ impl fmt::Display for Refusal {
                 f,
                 "refused before sending: {host:?} is not a host of Stripe's; allow_host admits another one"
             ),
+            Self::InvalidUri => {
+                f.write_str("refused before sending: the url of the request is no uri of http")
+            }
             Self::PlainHttp { host } => write!(
                 f,
                 "refused before sending: plain http to {host:?}; it is allowed only to loopback addresses"
+            ),
+            Self::WrongMode { expected, found } => write!(
+                f,
+                "refused before sending: the api key is of {found} mode, where {expected} is expected"
             ),
             Self::NoRandomness => f.write_str(
                 "refused before sending: the operating system gave no randomness for an idempotency key",

@@ -53,7 +53,7 @@ impl<B> ResponseExt for Response<B> {
     }
 }
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
 
     impl<B> Sealed for http::Response<B> {}

@@ -21,6 +21,7 @@ impl<T> Lock<T> {
     #[cfg(any(
         feature = "auth-gate",
         feature = "breaker",
+        feature = "credentials",
         feature = "detach",
         feature = "governor",
         feature = "idempotency",

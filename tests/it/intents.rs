@@ -142,8 +142,17 @@ async fn a_transport_tells_its_layers_from_the_outside_in_with_the_settings_in_f
         let actual = stripe.describe().to_string();
         assert_eq!(actual, agreed, "{} is not what {name} prints:\n{actual}", path.display());
         let layers: Vec<_> = stripe.describe().layers().map(|(name, _)| name).collect();
-        let known =
-            ["telemetry", "hosts", "idempotency", "retry", "auth gate", "breaker", "governor", "timeout"];
+        let known = [
+            "telemetry",
+            "hosts",
+            "idempotency",
+            "retry",
+            "credentials",
+            "auth gate",
+            "breaker",
+            "governor",
+            "timeout",
+        ];
         let inner = ["request id", "classify", "edge"];
         assert_eq!(layers, [&known[..], &inner].concat());
     }

@@ -97,6 +97,20 @@ fn act(sim: &Sim, method: &Method, name: &str, value: &Value) -> Result<Option<V
             fields.end()?;
             Ok(Some(json!({ "done": sim.authenticate(&intent, passed) })))
         }
+        ("POST", "roll_key") => {
+            let mut fields = Fields::of(value, "roll_key")?;
+            let (key, new) = (fields.text("key")?, fields.text("new")?);
+            let (key, new) = (fields.need("key", key)?, fields.need("new", new)?);
+            fields.end()?;
+            Ok(Some(json!({ "done": sim.roll_key(&key, new) })))
+        }
+        ("POST", "expire_key") => {
+            let mut fields = Fields::of(value, "expire_key")?;
+            let key = fields.text("key")?;
+            let key = fields.need("key", key)?;
+            fields.end()?;
+            Ok(Some(json!({ "done": sim.expire_key(&key) })))
+        }
         _ => Ok(None),
     }
 }

@@ -41,7 +41,12 @@ const LONGEST_KEY: usize = 255;
 
 /// All of the simulator's state.
 pub(crate) struct Engine {
+    /// Accounts by the API key that each began with.
     pub(crate) accounts: Vec<String>,
+    /// The API keys that accounts have got since.
+    rolled: BTreeMap<String, usize>,
+    /// The API keys that are not accepted any more.
+    expired: BTreeSet<String>,
     pub(crate) limits: Limits,
     pub(crate) plan: Plan,
     pub(crate) ledger: Ledger,
@@ -78,6 +83,8 @@ impl Engine {
     pub(crate) fn new(seed: u64, accounts: Vec<String>, limits: Limits, faults: Faults) -> Self {
         Self {
             accounts,
+            rolled: BTreeMap::new(),
+            expired: BTreeSet::new(),
             limits,
             plan: Plan::new(seed, faults),
             ledger: Ledger::default(),
@@ -158,8 +165,11 @@ impl Engine {
         let stamp = |answer: Answer| answer.stamped(&visit.request_id, head.version.as_deref());
         let route = Route::find(&head.method, &head.path);
         let oauth = Endpoint::find(head.method.as_str(), &head.path);
+        let credential = head.credential.as_deref().unwrap_or_default();
+        // All keys of an account share its limits.
+        let account = self.account(credential).and_then(|account| self.accounts.get(account));
         let ask = Ask {
-            credential: head.credential.as_deref().unwrap_or_default(),
+            credential: account.map_or(credential, String::as_str),
             live: head.live(),
             endpoint: operation(head, route.as_ref()),
             search: route.as_ref().is_some_and(Route::is_search),
@@ -251,7 +261,7 @@ impl Engine {
 
     fn oauth(&mut self, visit: &Visit, request: &Received, endpoint: Endpoint) -> Answer {
         let secret = request.head.credential.as_deref().or_else(|| request.form.get("client_secret"));
-        let known = secret.is_some_and(|secret| self.accounts.iter().any(|account| account == secret));
+        let known = secret.is_some_and(|secret| self.account(secret).is_some());
         let live = secret.is_some_and(is_live);
         let (answer, done) = self.grants.handle(endpoint, &request.form, known, live, &mut self.ids);
         if done {
@@ -298,10 +308,31 @@ impl Engine {
         }
     }
 
+    /// The account that has this API key.
+    fn account(&self, key: &str) -> Option<usize> {
+        if self.expired.contains(key) {
+            return None;
+        }
+        let first = self.accounts.iter().position(|known| known == key);
+        first.or_else(|| self.rolled.get(key).copied())
+    }
+
+    pub(crate) fn roll_key(&mut self, key: &str, new: String) -> bool {
+        let account = self.account(key);
+        if let Some(account) = account {
+            self.expired.remove(&new);
+            self.rolled.insert(new, account);
+        }
+        account.is_some()
+    }
+
+    pub(crate) fn expire_key(&mut self, key: &str) -> bool {
+        self.account(key).is_some() && self.expired.insert(key.to_owned())
+    }
+
     fn authenticate(&self, head: &Head) -> Result<Scope, ApiError> {
         let credential = head.credential.as_ref().ok_or_else(ApiError::no_credential)?;
-        let account = self.accounts.iter().position(|known| known == credential);
-        let account = account.ok_or_else(ApiError::unauthorized)?;
+        let account = self.account(credential).ok_or_else(ApiError::unauthorized)?;
         Ok(Scope { account, connected: head.connected.clone() })
     }
 

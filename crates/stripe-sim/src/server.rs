@@ -79,7 +79,7 @@ impl Server {
     }
 
     /// Listens on `addr` with TLS, and negotiates HTTP/2 or HTTP/1.1. The certificate is made on the spot and valid for
-    /// `localhost`, the loopback addresses and `api.stripe.com`: see [`Server::certificate`].
+    /// `localhost`, the loopback addresses and Stripe's hosts: see [`Server::certificate`].
     ///
     /// # Errors
     ///

@@ -99,6 +99,18 @@ impl Sim {
         self.shared.engine.with(|engine| engine.limits = limits);
     }
 
+    /// Gives the account of an API key another one, as rolling it does: both are accepted until the old one
+    /// [expires](Self::expire_key). Returns whether any account has the key.
+    pub fn roll_key(&self, key: &str, new: impl Into<String>) -> bool {
+        let new = new.into();
+        self.shared.engine.with(|engine| engine.roll_key(key, new))
+    }
+
+    /// Answers 401 to an API key from now on. Returns whether any account had it.
+    pub fn expire_key(&self, key: &str) -> bool {
+        self.shared.engine.with(|engine| engine.expire_key(key))
+    }
+
     /// Lets Stripe repair what [`Fault::StoredServerError`](crate::Fault::StoredServerError) left behind: executed effects become visible.
     pub fn settle(&self) {
         self.shared.settle();

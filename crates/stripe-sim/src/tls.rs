@@ -12,10 +12,15 @@ use tokio_rustls::{
     },
 };
 
+/// The hosts that Stripe answers on.
+const STRIPE: [&str; 4] =
+    ["api.stripe.com", "files.stripe.com", "connect.stripe.com", "meter-events.stripe.com"];
+
 /// An acceptor for HTTP/2 and HTTP/1.1, and the certificate that it shows: valid for `localhost`, the loopback addresses
-/// and `api.stripe.com`, so that a client can be led here by name alone.
+/// and Stripe's hosts, so that a client can be led here by name alone.
 pub(crate) fn acceptor() -> io::Result<(TlsAcceptor, Vec<u8>)> {
-    let names = ["localhost", "127.0.0.1", "::1", "api.stripe.com"].map(str::to_owned);
+    let names = ["localhost", "127.0.0.1", "::1"].into_iter().chain(STRIPE).map(str::to_owned);
+    let names = names.collect::<Vec<_>>();
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).map_err(io::Error::other)?;
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));

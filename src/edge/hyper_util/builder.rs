@@ -171,7 +171,7 @@ impl fmt::Debug for Builder {
 
 // The provider is named rather than taken from the process, where another library may have installed another one, or
 // two of them none at all.
-fn default_tls() -> ClientConfig {
+pub(in crate::edge) fn default_tls() -> ClientConfig {
     let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

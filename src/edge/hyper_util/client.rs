@@ -97,7 +97,7 @@ where
 ///
 /// Only then does an unpulled body prove anything. Stricter than it need be: a method without defined content, a length
 /// or coding by hand, or an old version may each make the head a whole request.
-fn needs_body<B: Body>(request: &Request<B>) -> bool {
+pub(in crate::edge) fn needs_body<B: Body>(request: &Request<B>) -> bool {
     let headers = request.headers();
     matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH)
         && matches!(request.version(), Version::HTTP_11 | Version::HTTP_2)

@@ -159,7 +159,7 @@ impl TransportError for ConnectError {
 }
 
 /// Whether `error` or anything it wraps is an `E`.
-fn finds<E: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+pub(in crate::edge) fn finds<E: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         if error.is::<E>() {

@@ -11,6 +11,7 @@ use h2::Reason;
 use hyper_util::client::legacy;
 
 use super::ConnectError;
+use crate::edge::told::Told;
 use crate::vocab::certainty::Certainty;
 use crate::vocab::tracked::{SendProof, TrackedError};
 use crate::vocab::transport_error::{Failure, FailureKind, TransportError};
@@ -20,15 +21,7 @@ use crate::vocab::transport_error::{Failure, FailureKind, TransportError};
 /// What it means for the request is told by its [`TransportError::failure`].
 #[derive(Debug)]
 pub struct ClientError {
-    told: Told,
-}
-
-/// What a [`ClientError`] told, as its source: a boxed error cannot be downcast, but its sources can, so the boxed
-/// client error loses nothing.
-#[derive(Debug)]
-struct Told {
-    failure: Failure,
-    error: legacy::Error,
+    told: Told<legacy::Error>,
 }
 
 impl ClientError {
@@ -89,18 +82,6 @@ impl TransportError for ClientError {
     }
 }
 
-impl fmt::Display for Told {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "transport failure: {}", self.failure.kind())
-    }
-}
-
-impl StdError for Told {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.error)
-    }
-}
-
 /// `NotSent` where the type of the error proves it; see the [module docs](super). For a hyper-util client of your own,
 /// turn `retry_canceled_requests` off: resending is then visible to whoever counts attempts.
 impl TransportError for legacy::Error {
@@ -142,7 +123,7 @@ fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
 fn of_hyper(error: &hyper::Error) -> Failure {
     // First of all: what made a body fail may be an error of another connection, and looks like one of this.
     if error.is_user() {
-        let body = error.source().is_some_and(|source| source.is::<TrackedError>());
+        let body = error.source().is_some_and(is_of_body);
         return Failure::unknown(if body { FailureKind::Body } else { FailureKind::Other });
     }
     // Made in four places, all of which still hold the whole request: a connection that is not ready (`try_send_request`
@@ -159,6 +140,15 @@ fn of_hyper(error: &hyper::Error) -> Failure {
         return of_h2(error);
     }
     Failure::unknown(if error.is_parse() { FailureKind::Protocol } else { FailureKind::Reset })
+}
+
+/// reqwest has an error of its own around that of a body.
+fn is_of_body(error: &(dyn StdError + 'static)) -> bool {
+    #[cfg(feature = "reqwest")]
+    if error.downcast_ref().is_some_and(reqwest::Error::is_body) {
+        return true;
+    }
+    error.is::<TrackedError>()
 }
 
 fn of_h2(error: &h2::Error) -> Failure {
@@ -189,7 +179,7 @@ fn of_h2(error: &h2::Error) -> Failure {
 /// (`h2::client::ClientTask::poll`), and a GOAWAY that another thread has read in between ends *that* request, whatever
 /// its stream id. Its head may be on the wire by then. With content to come it is no whole request, and is reset before
 /// any of the content is pulled; without, the head was all there is, and may be executed.
-fn is_remote_go_away(error: &legacy::Error) -> bool {
+pub(in crate::edge) fn is_remote_go_away(error: &legacy::Error) -> bool {
     let h2 = hyper_error(error).and_then(h2_error);
     h2.is_some_and(|error| error.is_go_away() && error.is_remote())
 }
@@ -201,7 +191,7 @@ pub(super) fn is_stream_error(error: &legacy::Error) -> bool {
 
 /// What is known about one link of an error chain. The caller stops at the first that is known.
 pub(crate) fn known_failure(error: &(dyn StdError + 'static)) -> Option<Failure> {
-    if let Some(told) = error.downcast_ref::<Told>() {
+    if let Some(told) = error.downcast_ref::<Told<legacy::Error>>() {
         return Some(told.failure);
     }
     // Below anything but our own client's error, another client's: it may have made other exchanges before.

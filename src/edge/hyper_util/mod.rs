@@ -99,6 +99,10 @@ pub use self::{
 };
 
 pub(crate) use self::error::known_failure;
+#[cfg(feature = "reqwest")]
+pub(in crate::edge) use self::{
+    builder::default_tls, client::needs_body, connector::finds, error::is_remote_go_away,
+};
 
 #[cfg(test)]
 mod tests;

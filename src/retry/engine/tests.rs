@@ -1,4 +1,5 @@
 mod limits;
+mod rotation;
 mod table;
 
 use std::time::SystemTime;
@@ -62,6 +63,8 @@ struct Scene {
     next: Purpose,
     now: Instant,
     last: Option<Attempt>,
+    /// Whether there is another API key, once an attempt has ended.
+    newer_api_key: bool,
 }
 
 impl Scene {
@@ -92,6 +95,7 @@ impl Scene {
             next: Purpose::First,
             now,
             last: None,
+            newer_api_key: false,
         }
     }
 
@@ -146,6 +150,9 @@ impl Scene {
                 self.handle.body_lost();
             }
             End::Refusal(_) => drop(self.handle.refuse(Refusal::DeadlineExceeded)),
+        }
+        if self.newer_api_key {
+            self.handle.newer_api_key();
         }
         let mut attempt = entered.close().expect("nobody else is in it");
         if let End::Refusal(hint) = end {

@@ -213,6 +213,15 @@ impl Recorder {
         });
     }
 
+    /// Adds that there is another API key now than the one that was not accepted: the call may be tried once more.
+    pub fn newer_api_key(&self) {
+        self.shared().state.with(|state| {
+            if let Some(attempt) = &mut state.current {
+                attempt.newer_api_key = true;
+            }
+        });
+    }
+
     /// Adds that the body of the answer broke off.
     pub fn body_lost(&self) {
         self.shared().state.with(|state| {

@@ -94,6 +94,30 @@ async fn faults_scripts_and_the_clock_are_set() {
 }
 
 #[tokio::test]
+async fn an_account_can_get_another_key_and_lose_the_first() {
+    let sim = sim();
+    let server = serve(&sim).await;
+    let roll = json!({ "key": "sk_test_sim", "new": "sk_test_new" });
+    assert_eq!(control(&server, Method::POST, "roll_key", &roll).await.1, json!({ "done": true }));
+    let under = |key: &str| {
+        charge("a").header("authorization", &format!("Bearer {key}")).header("idempotency-key", "k")
+    };
+    for (key, replayed) in [("sk_test_sim", false), ("sk_test_new", true)] {
+        assert_eq!(ask(&server, under(key).request()).await.0, StatusCode::OK);
+        assert_eq!(sim.log().last().map(|seen| seen.replayed), Some(replayed), "{key}");
+    }
+    let expire = json!({ "key": "sk_test_sim" });
+    for done in [true, false] {
+        let told = control(&server, Method::POST, "expire_key", &expire).await.1;
+        assert_eq!(told, json!({ "done": done }));
+    }
+    assert_eq!(ask(&server, under("sk_test_sim").request()).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(ask(&server, under("sk_test_new").request()).await.0, StatusCode::OK);
+    let told = control(&server, Method::POST, "roll_key", &roll).await.1;
+    assert_eq!((told, sim.ledger().executions("a")), (json!({ "done": false }), 1));
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_said_and_browsers_are_kept_out() {
     let sim = sim();
     let server = serve(&sim).await;

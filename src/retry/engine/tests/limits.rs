@@ -301,6 +301,7 @@ fn nothing_overflows_at_four_billion_attempts() {
                 polls: u32::MAX,
                 refusals: u32::MAX,
                 resent: false,
+                rotated: false,
                 stored_failures: u32::MAX,
             };
             scene.next = purpose;
