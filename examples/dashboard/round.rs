@@ -6,9 +6,9 @@ use stripe_sim::{Faults, Latency, Profile, Scenario, Server, Sim};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{self, MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, timeout},
 };
-use tower_stripe::{Advice, BoxError, Certainty};
+use tower_stripe::{Advice, BoxError, Certainty, vocab::time::now};
 
 use crate::{
     calls::{self, Call, Payment},
@@ -25,7 +25,6 @@ pub(crate) struct Round<'a> {
     pub(crate) shop: &'a Shop,
     pub(crate) sim: Sim,
     pub(crate) base: String,
-    pub(crate) number: u64,
     /// How many ticks there were.
     pub(crate) tick: u64,
     calls: JoinSet<Result<(), http::Error>>,
@@ -47,15 +46,15 @@ pub(crate) async fn play(shop: &Shop, number: u64) -> Result<usize, BoxError> {
     let server = Server::bind(sim.clone(), ([127, 0, 0, 1], 0).into()).await?;
     let base = format!("http://{}", server.addr());
     let (payments, mut ended) = mpsc::unbounded_channel();
-    let mut round = Round { shop, sim, base, number, tick: 0, calls: JoinSet::new(), payments };
+    let mut round = Round { shop, sim, base, tick: 0, calls: JoinSet::new(), payments };
     let mut unknown = Vec::new();
     for phase in Phase::ALL {
         println!("round {number}: {phase}");
         phase.begin(shop, &round.sim);
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let end = time::Instant::now() + LASTS;
-        while time::Instant::now() < end {
+        let end = now() + LASTS;
+        while now() < end {
             ticks.tick().await;
             round.tick += 1;
             round.always();
