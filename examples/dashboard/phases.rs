@@ -45,7 +45,7 @@ impl Phase {
     const fn about(self) -> (&'static str, &'static str) {
         match self {
             Self::Well => ("all is well", "Golden signals"),
-            Self::Lost => ("one answer in three is lost, late or a 500", "Money safety, Retries"),
+            Self::Lost => ("four answers in ten are lost, late or a 500", "Money safety, Retries"),
             Self::Mistakes => (
                 "declines, wrong parameters, keys used wrongly, callers that leave",
                 "Money safety, Stripe errors",
@@ -62,7 +62,7 @@ impl Phase {
     /// Sets the weather.
     pub(crate) fn begin(self, shop: &Shop, sim: &Sim) {
         sim.faults(match self {
-            Self::Lost => Faults::probability(0.35)
+            Self::Lost => Faults::probability(0.45)
                 .only(FaultKind::F3)
                 .weight(FaultKind::F2, 2)
                 .weight(FaultKind::F5, 2)
@@ -165,10 +165,9 @@ fn limits(round: &mut Round<'_>, number: u64) {
     let office = &round.shop.office;
     let lists = ["customers", "events", "charges", "refunds"];
     let list = |place: usize| format!("{}/v1/{}", round.base, lists[place % lists.len()]);
-    let answer = match round.tick % 8 {
-        5 => Canned::json(429, &serde_json::json!({ "error": { "type": "rate_limit_error" } })),
-        6 => Canned::lock_timeout(),
-        7 => Canned::rate_limited(Reason::GlobalRate).header("stripe-rate-limited-reason", "new-reason"),
+    let answer = match round.tick % 7 {
+        5 => Canned::lock_timeout(),
+        6 => Canned::rate_limited(Reason::GlobalRate).header("stripe-rate-limited-reason", "new-reason"),
         at => Canned::rate_limited(Reason::ALL[at as usize % Reason::ALL.len()]),
     };
     round.sim.script(&order, [Step::Answer(answer)]);
@@ -183,6 +182,13 @@ fn limits(round: &mut Round<'_>, number: u64) {
             Call::new(office, SANDBOX, "GET", list(place), &order).priority(Priority::Background)
         })
         .collect();
+    // Something between this program and Stripe, which gives no reason, so that nothing is slowed down for it.
+    let unstated = format!("unstated-{number}");
+    let answer = Canned::json(429, &serde_json::json!({ "error": { "type": "rate_limit_error" } }));
+    round.sim.script(&unstated, [Step::Answer(answer)]);
+    let url = format!("{}/v1/customers", round.base);
+    let of_checkout = Call::new(&round.shop.checkout, LIVE, "POST", url, &unstated).form("name=Ada");
+    round.spawn(of_checkout);
     round.spawn_for(patience, limited);
     round.spawn(payment);
     for read in reads {

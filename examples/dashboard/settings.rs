@@ -2,7 +2,6 @@
 
 use std::{
     net::SocketAddr,
-    num::NonZeroU32,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -112,9 +111,9 @@ impl Shop {
                 .idempotency(IdempotencyConfig::builder().guard(GuardConfig::new()))
                 .build()?
                 .layer(hyper_util::Client::new()),
-            // A lost answer is looked into by hand here: one more attempt, and no guard of keys.
+            // It may retry as it likes, and has no guard of keys.
             office: transport("back-office")
-                .retry(retry(20).max_attempts(NonZeroU32::MIN.saturating_add(1)))
+                .retry(retry(100))
                 .governor(GovernorConfig::builder().max_queue(max_queue))
                 .build()?
                 .layer(hyper_util::Client::new()),
