@@ -115,8 +115,8 @@ fn mistakes(round: &mut Round<'_>, number: u64) {
     let on_checkout = |order: &str| Call::new(checkout, LIVE, "POST", intents.clone(), order);
     let form = calls::payment_form(&order, "pm_card_visa");
 
-    let card = format!("pm_sim_declined_{}", DECLINES[(round.tick / 2) as usize % DECLINES.len()]);
-    let declined = (round.tick % 2 == 1).then(|| {
+    let card = format!("pm_sim_declined_{}", DECLINES[(round.tick / 5) as usize % DECLINES.len()]);
+    let declined = (round.tick % 5 == 1).then(|| {
         let order = format!("declined-{number}");
         on_checkout(&order).form(calls::payment_form(&order, &card))
     });

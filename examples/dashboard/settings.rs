@@ -107,7 +107,7 @@ impl Shop {
         Ok(Self {
             seed,
             checkout: transport("checkout")
-                .retry(retry(10))
+                .retry(retry(25))
                 .idempotency(IdempotencyConfig::builder().guard(GuardConfig::new()))
                 .build()?
                 .layer(hyper_util::Client::new()),
