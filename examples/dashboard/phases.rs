@@ -182,10 +182,9 @@ fn limits(round: &mut Round<'_>, number: u64) {
             Call::new(office, SANDBOX, "GET", list(place), &order).priority(Priority::Background)
         })
         .collect();
-    // Something between this program and Stripe, which gives no reason, so that nothing is slowed down for it.
+    // A proxy's, which gives no reason: nothing is slowed down for it.
     let unstated = format!("unstated-{number}");
-    let answer = Canned::json(429, &serde_json::json!({ "error": { "type": "rate_limit_error" } }));
-    round.sim.script(&unstated, [Step::Answer(answer)]);
+    round.sim.script(&unstated, [Step::Answer(Canned::html(429))]);
     let url = format!("{}/v1/customers", round.base);
     let of_checkout = Call::new(&round.shop.checkout, LIVE, "POST", url, &unstated).form("name=Ada");
     round.spawn(of_checkout);
