@@ -107,7 +107,8 @@ impl std::fmt::Display for Summary<'_> {
             "stripe_client_declines_total",
         ] {
             let values = samples().filter_map(|line| line.strip_prefix(name)?.split_once("} "));
-            let sum: f64 = values.filter_map(|(_, value)| value.parse::<f64>().ok()).sum();
+            let sum =
+                values.filter_map(|(_, value)| value.parse::<f64>().ok()).fold(0.0, |sum, value| sum + value);
             writeln!(f, "  {name:<42} {sum:>7}")?;
         }
         Ok(())

@@ -129,7 +129,8 @@ impl Round<'_> {
         let Payment { order, report } = payment;
         if report.advice() == Advice::SameKey && self.shop.next().is_multiple_of(2) {
             self.spawn_payment(Call::payment(&self.shop.checkout, LIVE, &self.base, &order), order);
-        } else if self.sim.ledger().executions(&order) <= 1 {
+        } else {
+            // Somebody has looked it up in Stripe.
             self.shop.checkout.telemetry().resolve(&calls::payment_key(&order));
         }
     }

@@ -87,8 +87,9 @@ def selectors(query):
     rest = re.sub(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)", group, rest)
     # Functions are followed by a parenthesis; whether there are such, Prometheus knows.
     keywords = "|".join(KEYWORDS)
-    name = rf"(?<![\w:.\"])(?!(?:{keywords})\b)([A-Za-z_:][\w:]*)(?![\w:])\s*(?!\s*\()(\{{(?:[^\"}}]|\"(?:[^\"\\]|\\.)*\")*\}})?"
-    re.sub(name, take, rest)
+    name = rf"(?<![\w:.\"])(?!(?:{keywords})\b)([A-Za-z_:][\w:]*)(?![\w:])\s*(?!\s*\()"
+    matchers = r"(\{(?:[^\"}]|\"(?:[^\"\\]|\\.)*\")*\})?"
+    re.sub(name + matchers, take, rest)
     return found, grouped
 
 
