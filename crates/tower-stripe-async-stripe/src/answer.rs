@@ -1,0 +1,37 @@
+//! From the response to what async-stripe wants of it: the bytes of a success, or an error.
+
+use std::{fmt, io};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::Body;
+use http_body_util::{BodyExt, Limited};
+use tower_stripe::{Certainty, ReportHandle, ResponseExt, classify::StripeError};
+
+use crate::Error;
+
+/// The longest answer that is read: many times the longest page of Stripe's.
+const LONGEST: usize = 64 << 20;
+
+pub(crate) async fn read<R>(mut response: Response<R>) -> Result<Bytes, Error>
+where
+    R: Body<Data = Bytes>,
+    R::Error: fmt::Display,
+{
+    let report = response.report_handle().cloned();
+    let status = response.status();
+    let stripe = response.extensions_mut().remove::<StripeError>();
+    // What a body fails with need not be an error, but it can be told.
+    let body = response.into_body().map_err(|why| io::Error::other(why.to_string()));
+    let body = match Limited::new(body, LONGEST).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(why) => return Err(Error::broken_off(status, why, report)),
+    };
+    // A success that is not Stripe's, as the page of a captive portal, executed nothing that one could rely on.
+    let executed = report.as_ref().map(ReportHandle::certainty).is_none_or(|c| c == Certainty::Executed);
+    if status.is_success() && executed {
+        Ok(body)
+    } else {
+        Err(Error::answered(status, &body, stripe, report))
+    }
+}
