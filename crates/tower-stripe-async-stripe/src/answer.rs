@@ -27,8 +27,9 @@ where
         Ok(body) => body.to_bytes(),
         Err(why) => return Err(Error::broken_off(status, why, report)),
     };
-    // A success that is not Stripe's, as the page of a captive portal, executed nothing that one could rely on.
-    let executed = report.as_ref().map(ReportHandle::certainty).is_none_or(|c| c == Certainty::Executed);
+    // The page of a captive portal is a success, too: only what the stack knows to be Stripe's is handed on, so that a
+    // success that async-stripe cannot read was executed.
+    let executed = report.as_ref().map(ReportHandle::certainty) == Some(Certainty::Executed);
     if status.is_success() && executed {
         Ok(body)
     } else {

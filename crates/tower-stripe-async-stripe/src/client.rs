@@ -31,8 +31,8 @@ pub struct Client {
 impl Client {
     /// Calls over this transport, with this API key.
     ///
-    /// The transport may have layers around it, as long as they end its calls as it does:
-    /// [`Detach`](tower_stripe::detach::Detach), for one.
+    /// The transport may have layers around it, as [`Detach`](tower_stripe::detach::Detach), as long as they leave in its
+    /// answers what it puts there: without a report, no success is believed.
     ///
     /// # Errors
     /// [`ConfigError`], when the key cannot be one: it is empty, has a character that is not visible ASCII, or is a

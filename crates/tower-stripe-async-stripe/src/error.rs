@@ -256,6 +256,9 @@ impl fmt::Display for Error {
                     write!(f, " ({code})")?;
                 }
             }
+            Kind::Answered { status, api: None, .. } if status.is_success() => {
+                write!(f, "the answer with status {} is not known to be stripe's", status.as_u16())?;
+            }
             Kind::Answered { status, api: None, .. } => {
                 write!(f, "the answer with status {} cannot be read", status.as_u16())?;
             }

@@ -1,5 +1,7 @@
 //! What Stripe answers arrives as async-stripe's own types; what cannot be read still says whether money moved.
 
+use std::future::ready;
+
 use serde_json::json;
 use stripe_client_core::{RequestStrategy, StripeRequest};
 use stripe_core::{PaymentIntentStatus, customer::RetrieveCustomer};
@@ -9,9 +11,9 @@ use tower_stripe::{
     Advice, Certainty,
     classify::{Remedy, StripeError},
 };
-use tower_stripe_async_stripe::Error;
+use tower_stripe_async_stripe::{Client, Error};
 
-use crate::support::{client, idempotent, payment, payment_with, sim};
+use crate::support::{API_KEY, client, customer, idempotent, payment, payment_with, sim};
 
 async fn pay(sim: &Sim) -> Error {
     payment("o").send(&client(sim)).await.expect_err("no payment intent")
@@ -116,7 +118,11 @@ async fn the_page_of_something_in_between_is_no_success() {
     let error = pay(&answering(Canned::html(200))).await;
     assert!(error.is_unreadable() && error.api_error().is_none());
     assert_eq!((status(&error), error.certainty()), (Some(200), Certainty::Unknown));
-    assert_ne!(error.advice(), Advice::Done);
+    assert_eq!(error.advice(), Advice::SameKey);
+    assert_eq!(
+        error.to_string(),
+        "the answer with status 200 is not known to be stripe's; stripe may have executed the call"
+    );
 
     let error = pay(&answering(Canned::html(503))).await;
     assert_eq!((status(&error), error.certainty()), (Some(503), Certainty::Unknown));
@@ -150,6 +156,16 @@ async fn an_answer_without_an_end_is_not_read_for_ever() {
     let error = pay(&answering(Canned::raw(200, page).header("request-id", "req_1"))).await;
     assert!(error.is_unreadable());
     assert_eq!((status(&error), error.certainty()), (Some(200), Certainty::Executed));
+}
+
+/// A service that calls itself a transport, and says nothing of its calls.
+#[tokio::test(start_paused = true)]
+async fn a_success_without_a_report_is_not_believed() {
+    let transport = tower::service_fn(|_| ready(Ok::<_, tower_stripe::Error>(customer())));
+    let client = Client::new(transport, API_KEY).expect("a valid key");
+    let error = RetrieveCustomer::new("cus_1").send(&client).await.expect_err("whose answer is it?");
+    assert_eq!((error.certainty(), error.advice()), (Certainty::Unknown, Advice::Reconcile));
+    assert!(error.report().is_none());
 }
 
 /// For functions that return async-stripe's error.
