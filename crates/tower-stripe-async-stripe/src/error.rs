@@ -5,7 +5,7 @@ use std::{error::Error as StdError, fmt, time::Duration};
 use http::StatusCode;
 use miniserde::json;
 use stripe_client_core::StripeClientErr;
-use stripe_shared::ApiErrors;
+use stripe_shared::{ApiErrors, ApiErrorsCode};
 use tower_stripe::{
     Advice, BoxError, Certainty, IdempotencyKey, Refusal, Report, ReportHandle,
     classify::StripeError,
@@ -218,8 +218,11 @@ impl Error {
         if let Some(decline) = self.stripe_error().and_then(StripeError::decline) {
             return Some(decline.as_str());
         }
-        use stripe_shared::ApiErrorsCode::Unknown;
-        self.api_error()?.code.as_ref().filter(|code| !matches!(code, Unknown(_))).map(|code| code.as_str())
+        self.api_error()?
+            .code
+            .as_ref()
+            .filter(|code| !matches!(code, ApiErrorsCode::Unknown(_)))
+            .map(|code| code.as_str())
     }
 }
 

@@ -10,12 +10,14 @@ use futures_util::TryStreamExt;
 use http::{Request, Response};
 use http_body_util::Full;
 use stripe_core::customer::{CreateCustomer, ListCustomer};
-use stripe_sim::{Fault, Step};
+use stripe_sim::{Fault, Server, Step};
 use tower::{Layer, util::BoxCloneSyncService};
 use tower_stripe::{BoxError, StripeBody, StripeTransport, detach::DetachLayer, edge::hyper_util};
 use tower_stripe_async_stripe::{Client, Error};
 
-use crate::support::{API_KEY, assert_once, client, customer, of_order, payment, secs, sim, transport};
+use crate::support::{
+    API_KEY, assert_once, client, config, customer, of_order, payment, secs, sim, transport,
+};
 
 const fn is_shareable<T: Clone + Send + Sync + 'static>(_: &T) {}
 
@@ -59,14 +61,16 @@ async fn a_call_can_be_spawned_over_a_boxed_transport() {
     spawned!(Client::new(transport, API_KEY).expect("a valid key")).expect("created");
 }
 
-#[tokio::test(start_paused = true)]
+/// Over real sockets.
+#[tokio::test]
 async fn a_call_can_be_spawned_over_the_recommended_client() {
-    let client = Client::with_config(
-        StripeTransport::new(hyper_util::Client::new()),
-        stripe_client_core::SharedConfigBuilder::new(API_KEY).url("https://not-stripe.test"),
-    );
-    let error = spawned!(client.expect("valid settings")).expect_err("not allowed");
-    assert!(error.no_response().is_some_and(tower_stripe::Error::is_refused));
+    let sim = sim();
+    let server = Server::bind(sim.clone(), ([127, 0, 0, 1], 0).into()).await.expect("a free port");
+    let transport = StripeTransport::builder().allow_host("127.0.0.1").build().expect("valid settings");
+    let config = config().url(format!("http://{}", server.addr()));
+    let client = Client::with_config(transport.layer(hyper_util::Client::new()), config);
+    spawned!(client.expect("valid settings")).expect("created");
+    assert_once(&sim, "o", 1);
 }
 
 #[tokio::test(start_paused = true)]
