@@ -143,6 +143,7 @@ fn requests(log: &[Exchange]) -> Vec<Value> {
             "order": seen.order,
             "idempotency_key": seen.idempotency_key,
             "version": seen.version,
+            "account": seen.account,
             "body": String::from_utf8_lossy(&seen.body),
             "authorized": seen.authorized,
             "arrived_ms": since.map(milliseconds),

@@ -24,6 +24,8 @@ pub struct Exchange {
     pub idempotency_key: Option<String>,
     /// The `Stripe-Version` that was asked for.
     pub version: Option<String>,
+    /// The connected account that it was for, by `Stripe-Account`.
+    pub account: Option<String>,
     /// The body, as far as it was read.
     pub body: Bytes,
     /// Whether there was an `Authorization` header; its value is not kept.
@@ -60,6 +62,7 @@ impl Exchange {
             order: head.order(false).unwrap_or_default(),
             idempotency_key: head.key.clone(),
             version: head.version.clone(),
+            account: head.connected.clone(),
             body: Bytes::new(),
             authorized: head.authorization,
             arrived,

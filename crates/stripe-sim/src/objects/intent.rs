@@ -244,6 +244,8 @@ impl PaymentIntent {
             "amount_received": self.received,
             "cancellation_reason": self.cancellation_reason,
             "capture_method": if self.manual { "manual" } else { "automatic" },
+            // Always there at Stripe, and clients with types of their own insist on it.
+            "confirmation_method": "automatic",
             "client_secret": format!("{}_secret_sim", self.id),
             "created": self.created,
             "currency": self.currency,

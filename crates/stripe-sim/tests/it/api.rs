@@ -41,6 +41,7 @@ async fn a_payment_intent_is_confirmed_once() {
         (&created["status"], &created["currency"]),
         (&json!("requires_payment_method"), &json!("eur"))
     );
+    assert_eq!(created["confirmation_method"], "automatic");
     let confirm = format!("/v1/payment_intents/{}/confirm", created["id"].as_str().expect("an id"));
 
     let early = post(&confirm, "").ok(&sim).await;
@@ -162,6 +163,8 @@ async fn accounts_and_modes_do_not_share_objects() {
     assert_eq!(live.ok(&sim).await.status, StatusCode::NOT_FOUND);
     let connected = get(&path).header("stripe-account", "acct_1");
     assert_eq!(connected.ok(&sim).await.status, StatusCode::NOT_FOUND);
+    let accounts: Vec<_> = sim.log().into_iter().map(|exchange| exchange.account).collect();
+    assert_eq!(accounts, [None, None, None, Some("acct_1".to_owned())]);
     let made = post("/v1/customers", "").header("authorization", "Bearer sk_live_sim").ok(&sim).await.json();
     assert_eq!(made["livemode"], true);
 }
