@@ -211,12 +211,7 @@ fn shopping() -> impl Strategy<Value = (&'static str, String, String)> {
             ("POST", "/v1/payment_intents".to_owned(), form)
         }),
         Just(("POST", "/v1/payment_intents".to_owned(), "amount=0".to_owned())),
-        (1_u32..9).prop_map(|limit| (
-            "GET",
-            format!("/v1/payment_intents?limit={limit}"),
-            String::new(),
-            false
-        )),
+        (1_u32..9).prop_map(|limit| ("GET", format!("/v1/payment_intents?limit={limit}"), String::new())),
         (1_u32..9).prop_map(|limit| ("GET", format!("/v1/customers?limit={limit}"), String::new())),
         Just(("GET", "/v1/events?".to_owned(), String::new())),
         Just(("GET", "/v1/charges/ch_gone".to_owned(), String::new())),
