@@ -67,20 +67,21 @@ where
         }));
     };
     loop {
-        let place = tokio::select! {
-            () = until(phase.clone(), Phase::Closing) => break,
-            Some(_) = connections.join_next() => continue,
-            place = place(&room, &turned_away) => place,
-        };
         let accepted = tokio::select! {
             () = until(phase.clone(), Phase::Closing) => break,
+            Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
-        match accepted {
-            Ok((stream, _)) => begin(stream, place, &mut connections),
+        let Ok((stream, _)) = accepted else {
             // Out of descriptors, most likely: it gets better when a connection ends, not at once.
-            Err(_) => sleep(ACCEPT_PAUSE).await,
-        }
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let place = tokio::select! {
+            () = until(phase.clone(), Phase::Closing) => break,
+            place = place(&room, &turned_away) => place,
+        };
+        begin(stream, place, &mut connections);
     }
     // Whoever is connected already as far as the system is concerned does not know that nobody accepts any more.
     while let Some(stream) = accept_at_once(&listener).await {

@@ -37,6 +37,7 @@ fn all(mut fields: Fields<'_>, given: Given) -> Settings {
     let limits = limits(fields.table("limits"));
     let mut responses = fields.table("responses");
     let stop_sdk_retries = responses.flag("stop_sdk_retries").unwrap_or(default.stop_sdk_retries);
+    let stack = stack::responses(stack, &mut responses);
     responses.end();
     let mut drain = fields.table("drain");
     let linger = drain.time("linger").unwrap_or(default.drain.linger);

@@ -94,7 +94,7 @@ impl Default for Settings {
             admin: Some(local(12_112)),
             allow_non_loopback: false,
             upstreams: Upstreams::default(),
-            stack: Builder::default(),
+            stack: stack::default(),
             governor: Governor { replicas: std::num::NonZeroU32::MIN, limits: Vec::new() },
             connect_timeout: Duration::from_secs(10),
             deadline: None,

@@ -6,6 +6,7 @@ use tower_stripe::{
     Operation,
     auth_gate::AuthGateConfig,
     breaker::{BreakerConfig, Control},
+    classify::ClassifyConfig,
     governor::{Bucket, GovernorConfig, Limit},
     idempotency::{GuardConfig, IdempotencyConfig},
     retry::RetryConfig,
@@ -32,7 +33,7 @@ macro_rules! set {
 }
 
 pub(super) fn read(fields: &mut Fields<'_>) -> (Builder, Governor) {
-    let builder = Builder::default();
+    let builder = default();
     let builder = idempotency(builder, fields.table("idempotency"));
     let builder = retry(builder, fields.table("retry"));
     let builder = auth_gate(builder, fields.table("auth_gate"));
@@ -52,6 +53,19 @@ pub(super) fn timeouts(
         builder = builder.deadline(limit);
     }
     builder
+}
+
+/// The answer to a payment that breaks off half-way is fetched again here: an SDK above would only know that it is broken.
+const BUFFER: usize = 64 * 1024;
+
+pub(super) fn responses(builder: Builder, fields: &mut Fields<'_>) -> Builder {
+    let buffer = fields.count("buffer").map_or(BUFFER, |bytes| bytes as usize);
+    builder.classify(ClassifyConfig::builder().buffer(buffer))
+}
+
+/// What the file does not have to say.
+pub(super) fn default() -> Builder {
+    Builder::default().classify(ClassifyConfig::builder().buffer(BUFFER))
 }
 
 fn idempotency(builder: Builder, mut fields: Fields<'_>) -> Builder {

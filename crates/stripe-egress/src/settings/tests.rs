@@ -100,6 +100,7 @@ write_stall = "9s"
 
 [responses]
 stop_sdk_retries = false
+buffer = 4096
 
 [drain]
 linger = "1s"
@@ -168,6 +169,7 @@ fn everything_that_a_file_can_say_is_in_force_afterwards() {
         "idle = 8s",
         "write_stall = 9s",
         "stop_sdk_retries = false",
+        "buffer = 4096",
         "linger = 1s",
         "within = 11s",
         r#"allow_host = "127.0.0.1""#,

@@ -1,5 +1,6 @@
 //! What all tests share: a sidecar in this process, what it calls, and clients on raw sockets.
 
+pub(crate) mod process;
 pub(crate) mod upstream;
 
 use std::{net::Ipv4Addr, net::SocketAddr, time::Duration};
@@ -102,17 +103,27 @@ pub(crate) async fn send(addr: SocketAddr, request: Request<Full<Bytes>>) -> Res
     try_send(addr, request).await.expect("an answer")
 }
 
-/// As [`send`], where it may fail: `Err(true)` if no connection could be made.
+/// Why there is no whole answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoAnswer {
+    /// Nobody listens.
+    NotConnected,
+    /// The connection was lost with the request on it.
+    Lost,
+}
+
+/// As [`send`], where it may fail.
 pub(crate) async fn try_send(
     addr: SocketAddr,
     request: Request<Full<Bytes>>,
-) -> Result<Response<Bytes>, bool> {
-    let stream = TcpStream::connect(addr).await.map_err(|_| true)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| false)?;
+) -> Result<Response<Bytes>, NoAnswer> {
+    let stream = TcpStream::connect(addr).await.map_err(|_| NoAnswer::NotConnected)?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|_| NoAnswer::Lost)?;
     let connection = tokio::spawn(connection);
-    let response = sender.send_request(request).await.map_err(|_| false)?;
+    let response = sender.send_request(request).await.map_err(|_| NoAnswer::Lost)?;
     let (parts, body) = response.into_parts();
-    let body = body.collect().await.map_err(|_| false)?.to_bytes();
+    let body = body.collect().await.map_err(|_| NoAnswer::Lost)?.to_bytes();
     drop(sender);
     let _ = connection.await;
     Ok(Response::from_parts(parts, body))
