@@ -18,7 +18,7 @@ const SETTINGS: &str = "[retry]\nmax_attempts = 4\nbase_delay = '10ms'\nmax_dela
 /// was.
 async fn pay(addr: std::net::SocketAddr, order: &str) -> bool {
     let mut key: Option<String> = None;
-    for _ in 0..20 {
+    for _ in 0..200 {
         let request = match &key {
             None => payment(order),
             Some(key) => with(payment(order), "idempotency-key", key),
