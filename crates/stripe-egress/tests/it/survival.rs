@@ -377,3 +377,28 @@ async fn an_answer_that_stalls_half_way_ends_with_the_deadline() {
     assert!(tower_stripe::vocab::time::now() - began < Duration::from_secs(5));
     no_connection_is_left(egress.admin_addr().expect("it has pages")).await;
 }
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_does_so_for_the_client_too() {
+    let cut = listener().await;
+    let addr = cut.local_addr().expect("an address");
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = cut.accept().await.expect("a connection");
+            tokio::spawn(async move {
+                let read = stream.read(&mut [0; 4_096]).await;
+                let head =
+                    "HTTP/1.1 404 Not Found\r\nrequest-id: req_1\r\ncontent-length: 1000\r\n\r\n{\"error\": ";
+                let written = stream.write_all(head.as_bytes()).await;
+                assert!(read.is_ok() && written.is_ok(), "the client is there");
+            });
+        }
+    });
+    let process = Process::start(addr, "[retry]\nmax_attempts = 1").await;
+    for path in ["/v1/customers/cus_1", "/v1/payment_intents/pi_1"] {
+        assert_eq!(try_send(process.addr(), get(path)).await.expect_err("it is not whole"), NoAnswer::Lost);
+    }
+    process.signal("TERM").await;
+    let (status, log) = process.ended().await;
+    assert!(status.success() && !log.contains("panicked"), "{log}");
+}
