@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::ORIGIN, request::Parts};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tower_stripe::{
@@ -51,6 +51,10 @@ async fn prepare(shared: &Shared, request: Request<Incoming>) -> Result<Request<
     let Some(path) = path.filter(|_| method != Method::CONNECT) else {
         return Err(Refusal::bad_request("this is no proxy: requests are for a path, as /v1/charges"));
     };
+    // A page in a browser on this machine must not make calls, least of all with a key that it does not have.
+    if headers.contains_key(ORIGIN) {
+        return Err(Refusal::browser());
+    }
     let intents = Intents::take(&mut headers).map_err(|bad| Refusal::bad_header(&bad))?;
     forward::request(&mut headers).map_err(Refusal::not_for_this_hop)?;
     let uri = shared.settings.upstreams.route(&method, path);

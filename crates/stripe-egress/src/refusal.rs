@@ -60,6 +60,7 @@ codes! {
     KEY_REUSED = "egress_key_reused", 400, "the key was used with other parameters or on another path";
     BAD_HEADER = "egress_bad_header", 400, "a header for the sidecar is not what it must be";
     BAD_REQUEST = "egress_bad_request", 400, "not a request that could be forwarded";
+    BROWSER = "egress_browser", 403, "the request comes from a page in a browser";
     BODY_FAILED = "egress_body_failed", 400, "the body of the request broke off";
     BODY_TOO_SLOW = "egress_body_too_slow", 408, "the client stopped sending the body";
     BODY_TOO_LARGE = "egress_body_too_large", 413, "the body is larger than the settings allow";
@@ -111,6 +112,10 @@ impl Refusal {
 
     pub(crate) fn bad_request(why: &str) -> Self {
         Self::new(&BAD_REQUEST, format!("refused before sending: {why}"))
+    }
+
+    pub(crate) fn browser() -> Self {
+        Self::new(&BROWSER, "refused before sending: a page in a browser (Origin) has no business here")
     }
 
     pub(crate) fn body(failed: &BodyFailed) -> Self {

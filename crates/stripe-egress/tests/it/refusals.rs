@@ -140,6 +140,16 @@ async fn a_body_that_cannot_be_taken_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
+async fn a_page_in_a_browser_makes_no_calls() {
+    let sim = sim();
+    let server = serve(&sim).await;
+    let egress = egress(server.addr(), "").await;
+    let response = send(egress.addr(), with(payment("8812"), "origin", "https://evil.example")).await;
+    assert_eq!((response.status().as_u16(), code(&response).as_str()), (403, "egress_browser"));
+    assert!(sim.log().is_empty());
+}
+
+#[tokio::test]
 async fn what_names_a_lost_connection_and_what_stripe_says_are_never_mixed_up() {
     let sim = sim();
     sim.script("limited", [Step::Answer(Canned::rate_limited(stripe_sim::Reason::GlobalRate))]);
