@@ -3,6 +3,8 @@
 //! They install what they need under `target/`, or from Debian where they may. What cannot be had is left out, and said; where
 //! `CI` is set nothing is left out.
 
+#![expect(clippy::print_stdout, reason = "what is left out is said where somebody sees it")]
+
 use std::{path::Path, process::Command};
 
 const SCRIPTS: [&str; 2] = ["official-sdks", "egress-page"];
