@@ -11,7 +11,8 @@ use tower_stripe::{Advice, Certainty, Operation, Report, vocab::RequestId, vocab
 
 use crate::lock::Lock;
 
-/// How many of the last calls are kept.
+/// How many of the last calls are kept, of those that Stripe answered, and as many of the others: what is refused while a
+/// circuit is open must not take the last request ids away.
 const LAST: usize = 20;
 
 /// A call that has ended, as far as it may be shown: no key, no header, no body, and of its path only the template.
@@ -47,7 +48,8 @@ pub(crate) struct Notes {
     refused: AtomicU64,
     unknown: AtomicU64,
     gone: AtomicU64,
-    last: Lock<VecDeque<Note>>,
+    answered: Lock<VecDeque<Note>>,
+    unanswered: Lock<VecDeque<Note>>,
 }
 
 impl Notes {
@@ -57,7 +59,8 @@ impl Notes {
             refused: AtomicU64::new(0),
             unknown: AtomicU64::new(0),
             gone: AtomicU64::new(0),
-            last: Lock::new(VecDeque::new()),
+            answered: Lock::new(VecDeque::new()),
+            unanswered: Lock::new(VecDeque::new()),
         }
     }
 
@@ -107,7 +110,8 @@ impl Notes {
                 "a call may have been executed, and its answer is not known"
             );
         }
-        self.last.with(|last| {
+        let last = if status.is_some() { &self.answered } else { &self.unanswered };
+        last.with(|last| {
             last.truncate(LAST - 1);
             last.push_front(note);
         });
@@ -123,8 +127,13 @@ impl Notes {
         }
     }
 
-    /// The last calls, the latest first.
-    pub(crate) fn last(&self) -> Vec<Note> {
-        self.last.with(|last| last.iter().cloned().collect())
+    /// The last calls that Stripe answered, the latest first.
+    pub(crate) fn answered(&self) -> Vec<Note> {
+        self.answered.with(|last| last.iter().cloned().collect())
+    }
+
+    /// The last calls that it did not, the latest first.
+    pub(crate) fn unanswered(&self) -> Vec<Note> {
+        self.unanswered.with(|last| last.iter().cloned().collect())
     }
 }

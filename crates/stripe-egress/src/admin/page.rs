@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use tower_stripe::{Certainty, breaker::State, vocab::RequestId};
 
 use super::status::{PRIORITIES, Status};
+use crate::notes::Note;
 
 /// How often the browser comes back.
 const REFRESH_SECONDS: u32 = 2;
@@ -59,7 +60,8 @@ fn write(html: &mut String, status: &Status) -> fmt::Result {
     circuits(html, status)?;
     money(html, status)?;
     buckets(html, status)?;
-    last(html, status)?;
+    last(html, status, "answered", "Last calls that Stripe answered", &status.answered)?;
+    last(html, status, "unanswered", "Last calls that it did not", &status.unanswered)?;
     html.write_str("<p>The same as JSON: <a href=\"/status\">/status</a></p></body></html>")
 }
 
@@ -125,10 +127,10 @@ fn buckets(html: &mut String, status: &Status) -> fmt::Result {
     end(html, status.accounts.is_empty(), heads.len())
 }
 
-fn last(html: &mut String, status: &Status) -> fmt::Result {
+fn last(html: &mut String, status: &Status, id: &str, title: &str, notes: &[Note]) -> fmt::Result {
     let heads = ["ago", "operation", "answer", "certainty", "advice", "attempts", "request id"];
-    table(html, "last", "Last calls", &heads)?;
-    for note in &status.last {
+    table(html, id, title, &heads)?;
+    for note in notes {
         let answer = match (note.code, note.status) {
             (Some(code), _) => code.to_owned(),
             (None, Some(status)) => status.as_u16().to_string(),
@@ -148,7 +150,7 @@ fn last(html: &mut String, status: &Status) -> fmt::Result {
             ],
         )?;
     }
-    end(html, status.last.is_empty(), heads.len())
+    end(html, notes.is_empty(), heads.len())
 }
 
 struct Cell {

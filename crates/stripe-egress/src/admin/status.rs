@@ -24,7 +24,8 @@ pub(super) struct Status {
     pub(super) connections: usize,
     pub(super) max_connections: usize,
     pub(super) counts: Counts,
-    pub(super) last: Vec<Note>,
+    pub(super) answered: Vec<Note>,
+    pub(super) unanswered: Vec<Note>,
     pub(super) now: Instant,
 }
 
@@ -52,7 +53,8 @@ impl Status {
             connections: max_connections.saturating_sub(shared.room.available_permits()),
             max_connections,
             counts: shared.notes.counts(),
-            last: shared.notes.last(),
+            answered: shared.notes.answered(),
+            unanswered: shared.notes.unanswered(),
             now: now(),
         }
     }
@@ -79,7 +81,8 @@ impl Status {
             },
             "payments": { "under_way": self.payments_under_way, "abandoned": self.payments_abandoned },
             "connections": { "open": self.connections, "max": self.max_connections },
-            "last_calls": self.last.iter().map(|note| self.note(note)).collect::<Vec<_>>(),
+            "last_answered": self.answered.iter().map(|note| self.note(note)).collect::<Vec<_>>(),
+            "last_unanswered": self.unanswered.iter().map(|note| self.note(note)).collect::<Vec<_>>(),
         })
     }
 
