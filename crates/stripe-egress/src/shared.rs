@@ -52,7 +52,8 @@ impl Shared {
         let layer = settings.transport().build().map_err(|error| SettingsError::one(error.to_string()))?;
         let client = hyper_util::Builder::new().connect_timeout(settings.connect_timeout).build();
         let transport = layer.layer(client);
-        let detach = DetachLayer::new(settings.detach);
+        let detach = settings.detach.config().map_err(|error| SettingsError::one(error.to_string()))?;
+        let detach = DetachLayer::new(detach);
         Ok(Self {
             live: Live::new(&settings),
             stripe: tower::Layer::layer(&detach, transport.clone()),

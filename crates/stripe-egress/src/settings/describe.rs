@@ -61,7 +61,13 @@ impl Settings {
                 "drain",
                 vec![Setting::time("linger", self.drain.linger), Setting::time("within", self.drain.within)],
             ),
-            ("detach", vec![Setting::new("config", format_args!("{:?}", self.detach))]),
+            (
+                "detach",
+                vec![
+                    Setting::new("max_detached", self.detach.max_detached),
+                    Setting::new("max_unresolved", self.detach.max_unresolved),
+                ],
+            ),
         ]
     }
 }

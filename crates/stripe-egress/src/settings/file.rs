@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use toml::{Table, Value};
-use tower_stripe::{detach::DetachConfig, vocab::Host};
+use tower_stripe::vocab::Host;
 use tracing::level_filters::LevelFilter;
 
-use super::{Drain, Given, Limits, Settings, SettingsError, fields::Fields, stack};
+use super::{Detach, Drain, Given, Limits, Settings, SettingsError, fields::Fields, stack};
 use crate::{
     body::Allowance,
     upstream::{Base, Upstreams},
@@ -107,21 +107,12 @@ fn base(fields: &mut Fields<'_>, name: &'static str) -> Option<Base> {
     }
 }
 
-fn detach(mut fields: Fields<'_>) -> DetachConfig {
-    let mut builder = DetachConfig::builder();
-    if let Some(calls) = fields.count("max_detached") {
-        builder = builder.max_detached(calls as usize);
-    }
-    if let Some(calls) = fields.count("max_unresolved") {
-        builder = builder.max_unresolved(calls as usize);
-    }
-    let config = builder.build().unwrap_or_else(|error| {
-        let problem = format!("detach: {error}");
-        fields.problem(problem);
-        DetachConfig::default()
-    });
+fn detach(mut fields: Fields<'_>) -> Detach {
+    let default = Settings::default().detach;
+    let max_detached = fields.count("max_detached").unwrap_or(default.max_detached);
+    let max_unresolved = fields.count("max_unresolved").unwrap_or(default.max_unresolved);
     fields.end();
-    config
+    Detach { max_detached, max_unresolved }
 }
 
 fn limits(mut fields: Fields<'_>) -> Limits {

@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use tower_stripe::{detach::DetachConfig, transport::Builder};
+use tower_stripe::{ConfigError, detach::DetachConfig, transport::Builder};
 use tracing::level_filters::LevelFilter;
 
 pub use self::checklist::Finding;
@@ -51,7 +51,7 @@ pub struct Settings {
     pub(crate) connect_timeout: Duration,
     /// The deadline of calls, if it is set.
     pub(crate) deadline: Option<Duration>,
-    pub(crate) detach: DetachConfig,
+    pub(crate) detach: Detach,
     pub(crate) limits: Limits,
     pub(crate) stop_sdk_retries: bool,
     pub(crate) drain: Drain,
@@ -79,6 +79,23 @@ pub(crate) struct Limits {
     pub(crate) write_stall: Duration,
 }
 
+/// How many payments may be under way, and how many of those that nobody was told of are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Detach {
+    pub(crate) max_detached: u32,
+    pub(crate) max_unresolved: u32,
+}
+
+impl Detach {
+    /// # Errors
+    /// If one of them cannot be.
+    pub(crate) fn config(self) -> Result<DetachConfig, ConfigError> {
+        let Self { max_detached, max_unresolved } = self;
+        let builder = DetachConfig::builder();
+        builder.max_detached(max_detached as usize).max_unresolved(max_unresolved as usize).build()
+    }
+}
+
 /// How it stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Drain {
@@ -98,7 +115,7 @@ impl Default for Settings {
             governor: Governor { replicas: std::num::NonZeroU32::MIN, limits: Vec::new() },
             connect_timeout: Duration::from_secs(10),
             deadline: None,
-            detach: DetachConfig::default(),
+            detach: Detach { max_detached: 1_024, max_unresolved: 1_024 },
             limits: Limits::default(),
             stop_sdk_retries: true,
             drain: Drain { linger: Duration::ZERO, within: Duration::from_secs(25) },
@@ -203,8 +220,8 @@ impl Settings {
         if self.admin == Some(self.listen) && self.listen.port() != 0 {
             problems.push(format!("admin = {} must be another address than listen", self.listen));
         }
-        if let Err(error) = self.transport().build() {
-            problems.extend(error.problems().iter().map(ToString::to_string));
+        for wrong in [self.transport().build().err(), self.detach.config().err()].into_iter().flatten() {
+            problems.extend(wrong.problems().iter().map(ToString::to_string));
         }
         if problems.is_empty() { Ok(()) } else { Err(SettingsError { problems }) }
     }

@@ -159,6 +159,8 @@ fn everything_that_a_file_can_say_is_in_force_afterwards() {
         "serialize_objects = true",
         "live limit = search, 1.67/s, burst 4",
         "live limit = payment_intents.create, 3/s, burst 2, 2 in flight",
+        "max_detached = 77",
+        "max_unresolved = 78",
         "max_connections = 12",
         "max_header_bytes = 16384",
         "max_headers = 50",
@@ -178,10 +180,7 @@ fn everything_that_a_file_can_say_is_in_force_afterwards() {
     ] {
         assert!(text.lines().any(|said| said.trim() == line), "{line:?} is not in\n{text}");
     }
-    assert!(
-        text.contains("max_detached: 77") && text.contains("global, 26.67/s, burst 4, 50 in flight"),
-        "{text}"
-    );
+    assert!(text.contains("global, 26.67/s, burst 4, 50 in flight"), "{text}");
 }
 
 #[test]
