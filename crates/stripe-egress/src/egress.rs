@@ -153,7 +153,9 @@ impl Serving {
     pub async fn drain(mut self) -> Drained {
         let settings = self.shared.live.drain();
         self.shared.begin_to_drain();
-        sleep(settings.linger).await;
+        if !settings.linger.is_zero() {
+            sleep(settings.linger).await;
+        }
         self.shared.begin_to_close();
         let began = now();
         // It fails only if the task is gone.

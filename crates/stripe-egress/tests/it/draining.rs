@@ -1,6 +1,6 @@
 //! How it stops: nothing that was accepted is lost, and what cannot be known is said.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{io::Write, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -15,8 +15,8 @@ use tokio::{
 };
 
 use crate::support::{
-    NoAnswer, account, egress, get, header, millis, payment, process::Process, secs, send, serve, sim,
-    try_send, until,
+    API_KEY, NoAnswer, account, egress, get, header, millis, payment, process::Process, read_all, secs, send,
+    serve, sim, try_send, until,
 };
 
 const FREE: &str = "[governor]\nenabled = false\n";
@@ -170,4 +170,37 @@ async fn while_it_lingers_it_is_not_ready_and_still_serves() {
         NoAnswer::NotConnected
     );
     assert_eq!(sim.log_of("too-late").len(), 0);
+}
+
+#[tokio::test]
+async fn who_is_connected_when_it_stops_is_answered_though_nobody_had_accepted_yet() {
+    let sim = sim();
+    let server = serve(&sim).await;
+    let egress = egress(server.addr(), "").await;
+    // This thread is the only one: while it connects, nothing is accepted.
+    let clients: Vec<_> = (0..20)
+        .map(|n| {
+            let mut stream = std::net::TcpStream::connect(egress.addr()).expect("the system takes it");
+            let form = format!(
+                "amount=1&currency=eur&confirm=true&payment_method=pm_card_visa&metadata[order]=early-{n}"
+            );
+            let request = format!(
+                "POST /v1/payment_intents HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {API_KEY}\r\n\
+                 content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{form}",
+                form.len()
+            );
+            stream.write_all(request.as_bytes()).expect("it is taken");
+            stream.set_nonblocking(true).expect("an option");
+            stream
+        })
+        .collect();
+    assert!(egress.drain().await.is_clean());
+    for (n, stream) in clients.into_iter().enumerate() {
+        let answer = read_all(&mut TcpStream::from_std(stream).expect("a stream")).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK") && answer.contains("connection: close"),
+            "{n}: {answer}"
+        );
+        assert_eq!(sim.ledger().executions(&format!("early-{n}")), 1);
+    }
 }
