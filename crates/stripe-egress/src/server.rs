@@ -1,6 +1,6 @@
 //! Connections: accepting them, how many there may be, and how they end.
 
-use std::{convert::Infallible, future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::{
@@ -83,12 +83,14 @@ where
         };
         begin(stream, place, &mut connections);
     }
-    // Whoever is connected already as far as the system is concerned does not know that nobody accepts any more.
-    while let Some(stream) = accept_at_once(&listener).await {
-        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { break };
-        begin(stream, Place { _permit: permit, there_is_room: true }, &mut connections);
+    // Whoever is connected already as far as the system is concerned does not know that nobody accepts any more. The system is
+    // asked itself: tokio may not have heard of them yet.
+    if let Ok(listener) = listener.into_std() {
+        while let Some(stream) = accept_at_once(&listener) {
+            let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { break };
+            begin(stream, Place { _permit: permit, there_is_room: true }, &mut connections);
+        }
     }
-    drop(listener);
     let all_ended = async { while connections.join_next().await.is_some() {} };
     tokio::select! {
         () = all_ended => 0,
@@ -122,13 +124,11 @@ async fn place(room: &Arc<Semaphore>, turned_away: &Arc<Semaphore>) -> Place {
     }
 }
 
-async fn accept_at_once(listener: &TcpListener) -> Option<TcpStream> {
-    let accepted: io::Result<_> = tokio::select! {
-        biased;
-        accepted = listener.accept() => accepted,
-        () = std::future::ready(()) => return None,
-    };
-    accepted.ok().map(|(stream, _)| stream)
+/// The next connection, if there is one; the listener does not block.
+fn accept_at_once(listener: &std::net::TcpListener) -> Option<TcpStream> {
+    let (stream, _) = listener.accept().ok()?;
+    stream.set_nonblocking(true).ok()?;
+    TcpStream::from_std(stream).ok()
 }
 
 /// Serves one connection to its end.
