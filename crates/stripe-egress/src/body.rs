@@ -48,10 +48,13 @@ pub(crate) struct Stream<B> {
     read: Option<Bytes>,
     held: Option<OwnedSemaphorePermit>,
     rest: B,
-    /// How much may still come.
+    /// How much may still come, of how much.
     left: u64,
+    largest: u64,
     idle: Duration,
     alarm: Option<Pin<Box<Sleep>>>,
+    /// Whether it is the client that is waited for. An upstream that takes its time is not its fault.
+    waiting: bool,
 }
 
 /// Why a body was not taken, or broke off.
@@ -128,8 +131,10 @@ impl<B: Body<Data = Bytes> + Unpin> RequestBody<B> {
             held,
             rest: body,
             left: largest - taken,
+            largest,
             idle,
             alarm: None,
+            waiting: false,
         }))
     }
 }
@@ -195,11 +200,12 @@ impl<B: Body<Data = Bytes> + Unpin> Stream<B> {
             let Poll::Ready(frame) = Pin::new(&mut self.rest).poll_frame(cx) else {
                 let idle = self.idle;
                 let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+                if !std::mem::replace(&mut self.waiting, true) {
+                    alarm.as_mut().reset((now() + idle).into());
+                }
                 return alarm.as_mut().poll(cx).map(|()| Some(Err(BodyFailed::TooSlow(idle))));
             };
-            if let Some(alarm) = &mut self.alarm {
-                alarm.as_mut().reset((now() + self.idle).into());
-            }
+            self.waiting = false;
             return Poll::Ready(match frame {
                 None => None,
                 Some(Err(_)) => Some(Err(BodyFailed::Broken)),
@@ -210,7 +216,7 @@ impl<B: Body<Data = Bytes> + Unpin> Stream<B> {
                             self.left = left;
                             Some(Ok(Frame::data(data)))
                         }
-                        None => Some(Err(BodyFailed::TooLarge(self.left))),
+                        None => Some(Err(BodyFailed::TooLarge(self.largest))),
                     },
                 },
             });
@@ -315,7 +321,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_too_large_breaks_off_wherever_that_shows() {
         let body = receive(&[Some(b"12345"), Some(b"6789"), Some(b"abcd")], &memory()).await.expect("so far");
-        assert!(matches!(body.collect().await, Err(BodyFailed::TooLarge(_))));
+        assert!(matches!(body.collect().await, Err(BodyFailed::TooLarge(12))));
         assert!(matches!(receive(&[Some(b"123456789abcd")], &memory()).await, Err(BodyFailed::TooLarge(12))));
     }
 
@@ -324,6 +330,20 @@ mod tests {
         assert!(matches!(receive(&[Some(b"12"), None], &memory()).await, Err(BodyFailed::TooSlow(_))));
         let body = receive(&[Some(b"123456789"), None], &memory()).await.expect("so far");
         assert!(matches!(body.collect().await, Err(BodyFailed::TooSlow(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upstream_that_takes_its_time_is_not_the_clients_fault() {
+        let parts = [Some(&b"123456789"[..]), Some(b"a"), None];
+        let mut body = receive(&parts, &memory()).await.expect("so far");
+        for _ in 0..2 {
+            body.frame().await.expect("a part").expect("it is there");
+            tokio::time::sleep(ALLOWANCE.idle * 2).await;
+        }
+        // Only from now on is the client waited for.
+        let began = now();
+        assert!(matches!(body.frame().await, Some(Err(BodyFailed::TooSlow(_)))));
+        assert!(now() - began >= ALLOWANCE.idle);
     }
 
     #[tokio::test(start_paused = true)]

@@ -92,15 +92,17 @@ impl Notes {
             request_id: report.request_ids().last().cloned(),
             ended: now(),
         };
-        if status.is_none() && code.is_none() {
+        let gone = status.is_none() && code.is_none();
+        if gone {
             self.gone.fetch_add(1, Ordering::Relaxed);
         }
         if code.is_some() {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
-        // A read moves nothing, whatever became of it.
-        let moves = !matches!(*method, Method::GET | Method::HEAD);
-        if note.certainty == Certainty::Unknown && moves {
+        // A read moves nothing, whatever became of it; and a payment whose client has gone goes on.
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
+        let goes_on = gone && operation.is_money();
+        if note.certainty == Certainty::Unknown && !is_read && !goes_on {
             self.unknown.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 operation = operation.name(),
