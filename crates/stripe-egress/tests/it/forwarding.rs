@@ -3,10 +3,14 @@
 use bytes::Bytes;
 use stripe_egress::Settings;
 use stripe_sim::{Canned, Fault, Step};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::support::{
-    API_KEY, account, code, egress, get, header, json, listener, payment, payment_with, post, raw, request,
-    send, serve, sim,
+    API_KEY, account, code, egress, get, header, json, listener, payment, payment_with, post, raw, read_all,
+    request, send, serve, sim,
     upstream::{Upstream, stripe_says},
     with,
 };
@@ -254,4 +258,38 @@ async fn a_listener_elsewhere_needs_to_be_said() {
     assert!(error.to_string().contains("whoever can connect can make calls"), "{error}");
     assert!(Settings::from_toml("listen = '0.0.0.0:0'\nallow_non_loopback = true").unwrap().check().is_ok());
     drop((listener().await, post("/", "")));
+}
+
+#[tokio::test]
+async fn a_client_that_asks_before_it_sends_its_body_is_told_to_go_on() {
+    let sim = sim();
+    let server = serve(&sim).await;
+    let egress = egress(server.addr(), "").await;
+    let form = "amount=1&currency=eur&confirm=true&payment_method=pm_card_visa&metadata[order]=asked";
+    let mut stream = TcpStream::connect(egress.addr()).await.expect("a connection");
+    let head = format!(
+        "POST /v1/payment_intents HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {API_KEY}\r\n\
+         content-type: application/x-www-form-urlencoded\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n",
+        form.len()
+    );
+    stream.write_all(head.as_bytes()).await.expect("it is taken");
+    let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let mut told = vec![0; go_on.len()];
+    stream.read_exact(&mut told).await.expect("it is told");
+    assert_eq!(told, go_on);
+    stream.write_all(form.as_bytes()).await.expect("it is taken");
+    assert!(read_all(&mut stream).await.starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(sim.ledger().executions("asked"), 1);
+}
+
+#[tokio::test]
+async fn a_client_of_an_older_http_is_served_too() {
+    let upstream = Upstream::answering(|_| stripe_says(200, "{}")).await;
+    let egress = egress(upstream.addr(), "").await;
+    let answer =
+        raw(egress.addr(), format!("GET /v1/customers HTTP/1.0\r\nauthorization: Bearer {API_KEY}\r\n\r\n"))
+            .await;
+    assert!(answer.starts_with("HTTP/1.0 200 OK") && answer.ends_with("{}"), "{answer}");
+    assert_eq!(upstream.take().len(), 1);
 }

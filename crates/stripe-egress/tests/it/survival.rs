@@ -402,3 +402,29 @@ async fn an_answer_that_breaks_off_does_so_for_the_client_too() {
     let (status, log) = process.ended().await;
     assert!(status.success() && !log.contains("panicked"), "{log}");
 }
+
+#[tokio::test]
+async fn an_upstream_that_speaks_no_http_is_no_answer() {
+    let odd = listener().await;
+    let addr = odd.local_addr().expect("an address");
+    tokio::spawn(async move {
+        for answer in
+            ["", "SSH-2.0-OpenSSH\r\n", "HTTP/1.1 two hundred\r\n\r\n", "\u{15}\u{3}\u{1}\0\u{2}\u{2}\u{28}"]
+        {
+            let (mut stream, _) = odd.accept().await.expect("a connection");
+            let read = stream.read(&mut [0; 4_096]).await;
+            let written = stream.write_all(answer.as_bytes()).await;
+            assert!(read.is_ok() && written.is_ok(), "the client is there");
+        }
+    });
+    let egress = egress(addr, "[retry]\nmax_attempts = 1").await;
+    for n in 0..4 {
+        let response = send(egress.addr(), payment(&format!("odd-{n}"))).await;
+        assert_eq!(
+            (response.status().as_u16(), code(&response).as_str()),
+            (504, "egress_no_response"),
+            "{n}"
+        );
+        assert_eq!(account(&response), (1, "unknown", "same_key", "false"), "{n}");
+    }
+}
