@@ -1,6 +1,6 @@
 //! Connections to Stripe that suffer in every way: no order is charged twice, and none is lost.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::sync::Arc;
 
 use stripe_sim::{
     Faults, Limits, Sim,
@@ -83,8 +83,7 @@ async fn whatever_stripe_does_each_order_is_charged_once() {
         .late(millis(1)..=millis(700))
         .slow(millis(1)..=millis(50))
         .stall_limit(millis(500));
-    let sim =
-        Sim::builder().seed(NonZeroU32::MIN.get().into()).limits(Limits::unlimited()).faults(faults).build();
+    let sim = Sim::builder().seed(1).limits(Limits::unlimited()).faults(faults).build();
     let server = serve(&sim).await;
     let egress = egress(server.addr(), SETTINGS).await;
     let paid = pay_all(egress.addr(), 150).await;
