@@ -40,6 +40,8 @@ pub(crate) enum Command {
     ListRefunds(Page, Filter),
     RetrieveEvent(String),
     ListEvents(Page, Option<String>),
+    CreateFile(NewFile),
+    RetrieveFile(String),
     V2(v2::Command),
 }
 
@@ -90,6 +92,14 @@ pub(crate) struct NewRefund {
     pub(crate) metadata: BTreeMap<String, String>,
 }
 
+/// A file to be.
+#[derive(Clone, Debug)]
+pub(crate) struct NewFile {
+    pub(crate) purpose: String,
+    pub(crate) filename: String,
+    pub(crate) size: u64,
+}
+
 /// What the objects of a list have to belong to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
@@ -137,6 +147,8 @@ impl Command {
             Route::ListRefunds => Self::ListRefunds(Page::read(query)?, Filter::read(query)),
             Route::RetrieveEvent(id) => Self::RetrieveEvent(id),
             Route::ListEvents => Self::ListEvents(Page::read(query)?, text(query, "type")),
+            Route::CreateFile => Self::CreateFile(NewFile::read(form)?),
+            Route::RetrieveFile(id) => Self::RetrieveFile(id),
             Route::V2(route) => Self::V2(v2::Command::read(route, query, request.json.as_ref())?),
         })
     }
@@ -207,6 +219,16 @@ impl NewRefund {
         }
         let (amount, reason) = (amount(form, "amount")?, text(form, "reason"));
         Ok(Self { charge, intent, amount, reason, metadata: metadata(form) })
+    }
+}
+
+impl NewFile {
+    fn read(form: &Form) -> Result<Self, ApiError> {
+        let (purpose, filename) = (required(form, "purpose")?, required(form, "file")?);
+        let size = form.get("file[size]").and_then(|size| size.parse().ok());
+        let size =
+            size.ok_or_else(|| ApiError::bad_parameter("file", "a file, in a body of multipart/form-data"))?;
+        Ok(Self { purpose: purpose.to_owned(), filename: filename.to_owned(), size })
     }
 }
 

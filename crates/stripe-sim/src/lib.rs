@@ -88,6 +88,7 @@ mod limits;
 mod lists;
 mod lock;
 mod log;
+mod multipart;
 mod notice;
 mod oauth;
 mod objects;

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::{
     answer::{IDEMPOTENCY_KEY, STRIPE_VERSION},
     form::Form,
+    multipart,
 };
 
 /// The header that names the order of a request that has no form to say it in.
@@ -42,6 +43,8 @@ pub(crate) struct Head {
     pub(crate) version: Option<String>,
     order: Option<String>,
     json: bool,
+    /// What stands between the parts of an upload.
+    boundary: Option<String>,
 }
 
 impl Head {
@@ -59,6 +62,7 @@ impl Head {
             version: text(&parts.headers, &STRIPE_VERSION),
             json: text(&parts.headers, &CONTENT_TYPE)
                 .is_some_and(|kind| kind.starts_with("application/json")),
+            boundary: parts.headers.get(CONTENT_TYPE).and_then(multipart::boundary),
             query,
             order,
         }
@@ -100,7 +104,11 @@ pub(crate) struct Received {
 impl Received {
     pub(crate) fn new(head: Head, body: &Bytes) -> Self {
         let unreadable = head.api == Api::V1 && head.json && head.method == Method::POST && !body.is_empty();
-        let form = if unreadable || head.api == Api::V2 { Form::default() } else { Form::read(body) };
+        let form = match &head.boundary {
+            _ if unreadable || head.api == Api::V2 => Form::default(),
+            Some(boundary) => Form::of(multipart::fields(body, boundary)),
+            None => Form::read(body),
+        };
         let json = match head.api {
             Api::V1 => None,
             // Actions that take no parameters are sent with no body.

@@ -29,6 +29,8 @@ pub(crate) enum Route {
     ListRefunds,
     RetrieveEvent(String),
     ListEvents,
+    CreateFile,
+    RetrieveFile(String),
     V2(v2::Route),
 }
 
@@ -63,6 +65,8 @@ impl Route {
             ("GET", ["refunds", refund]) => Self::RetrieveRefund(id(refund)?),
             ("GET", ["events"]) => Self::ListEvents,
             ("GET", ["events", event]) => Self::RetrieveEvent(id(event)?),
+            ("POST", ["files"]) => Self::CreateFile,
+            ("GET", ["files", file]) => Self::RetrieveFile(id(file)?),
             _ => return None,
         })
     }
@@ -92,6 +96,8 @@ impl Route {
             Self::ListRefunds => "refunds.list",
             Self::RetrieveEvent(_) => "events.retrieve",
             Self::ListEvents => "events.list",
+            Self::CreateFile => "files.create",
+            Self::RetrieveFile(_) => "files.retrieve",
             Self::V2(route) => route.name(),
         }
     }
@@ -151,6 +157,7 @@ mod tests {
             ("POST", "/v1/payment_intents/pi_1/refund", None),
             ("GET", "/v1/charges/search", Some("charges.search")),
             ("GET", "/v1/events/evt_1", Some("events.retrieve")),
+            ("POST", "/v1/files", Some("files.create")),
         ] {
             let method = Method::from_bytes(method.as_bytes()).expect("a method");
             let route = Route::find(&method, path);

@@ -129,12 +129,14 @@ fn takes(route: &Route) -> Vec<&'static [&'static str]> {
         Route::ListCharges => vec![LIST, &["customer", "payment_intent", "transfer_group"]],
         Route::ListRefunds => vec![LIST, &["charge", "payment_intent"]],
         Route::ListEvents => vec![LIST, &["delivery_success", "type", "types"]],
+        Route::CreateFile => vec![&["file", "file_link_data", "purpose"]],
         Route::SearchIntents | Route::SearchCustomers | Route::SearchCharges => vec![SEARCH],
         Route::RetrieveCustomer(_)
         | Route::DeleteCustomer(_)
         | Route::RetrieveCharge(_)
         | Route::RetrieveRefund(_)
         | Route::RetrieveEvent(_)
+        | Route::RetrieveFile(_)
         | Route::V2(_) => Vec::new(),
     }
 }

@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::{
     api_error::ApiError,
     chance::Ids,
-    command::{Command, Confirmation, NewRefund},
+    command::{Command, Confirmation, NewFile, NewRefund},
     expand::Expansions,
-    objects::{Cause, Charge, Confirmed, Customer, Event, PaymentIntent, Refund},
+    objects::{Cause, Charge, Confirmed, Customer, Event, File, PaymentIntent, Refund},
     shelf::Shelf,
     v2::{self, Subject},
 };
@@ -44,6 +44,7 @@ enum Changed {
     Intent(Box<PaymentIntent>),
     Charge(Box<Charge>),
     Refund(Refund),
+    File(File),
     V2(Box<v2::Object>),
 }
 
@@ -64,6 +65,7 @@ pub(crate) struct World {
     pub(crate) charges: Shelf<Charge>,
     pub(crate) refunds: Shelf<Refund>,
     pub(crate) events: Shelf<Event>,
+    files: Shelf<File>,
     v2: v2::Objects,
     hidden: Vec<(Change, Cause)>,
 }
@@ -148,6 +150,13 @@ impl World {
             Command::RetrieveCharge(id) => Outcome::Read(self.charge(&id)?.json()),
             Command::RetrieveRefund(id) => Outcome::Read(known(&self.refunds, "refund", &id)?.json()),
             Command::RetrieveEvent(id) => Outcome::Read(known(&self.events, "event", &id)?.json()),
+            Command::CreateFile(new) => {
+                let NewFile { purpose, filename, size } = new;
+                let file = File { id: ids.object("file"), created: now, purpose, filename, size };
+                let json = file.json();
+                Outcome::Done(json, vec![Change { object: Changed::File(file), event: None }])
+            }
+            Command::RetrieveFile(id) => Outcome::Read(known(&self.files, "file", &id)?.json()),
             Command::V2(command) => self.v2.run(command, ids, now, self.livemode)?,
             many => Outcome::Read(self.many(many, moment)?),
         })
@@ -265,6 +274,11 @@ impl World {
             Changed::Refund(refund) => {
                 let json = refund.json();
                 self.refunds.put(refund.id.clone(), refund, now);
+                json
+            }
+            Changed::File(file) => {
+                let json = file.json();
+                self.files.put(file.id.clone(), file, now);
                 json
             }
             Changed::V2(object) => return self.v2.put(*object, now),

@@ -104,7 +104,10 @@ where
         let read = self.read.as_ref().map_or(0, |read| read.len() as u64);
         let rest = match &self.tail {
             Tail::Rest(rest) => rest.size_hint(),
-            Tail::Trailers(_) | Tail::Failed(_) | Tail::End => SizeHint::with_exact(0),
+            // How much is missing is not known: a server that was told the length of what is left would take its announced
+            // length for a mistake of ours.
+            Tail::Failed(_) => SizeHint::new(),
+            Tail::Trailers(_) | Tail::End => SizeHint::with_exact(0),
         };
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(read));

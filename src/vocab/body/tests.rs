@@ -170,6 +170,9 @@ fn hints_add_what_was_read_to_what_follows() {
     let full = |text: &'static str| Full::new(Bytes::from_static(text.as_bytes()));
     let exact = |body: &StripeBody<Full<Bytes>>| body.size_hint().exact();
     assert_eq!(exact(&StripeBody::new(full("12345"), None)), Some(5));
+    // Nobody knows how much is missing of one that broke off.
+    let failed = StripeBody::<Slow>::resumed(head(), Tail::Failed(io::Error::other("cut")), None);
+    assert_eq!((failed.size_hint().lower(), failed.size_hint().upper()), (4, None));
     assert_eq!(exact(&StripeBody::resumed(head(), Tail::Rest(full("12345")), None)), Some(9));
     assert_eq!(exact(&StripeBody::resumed(head(), Tail::End, None)), Some(4));
     assert_eq!(exact(&StripeBody::resumed(Bytes::new(), Tail::End, None)), Some(0));

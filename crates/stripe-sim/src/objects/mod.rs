@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 mod charge;
 mod customer;
 mod event;
+mod file;
 mod intent;
 mod refund;
 
 pub(crate) use charge::Charge;
 pub(crate) use customer::Customer;
 pub(crate) use event::{Cause, Event};
+pub(crate) use file::File;
 pub(crate) use intent::{Confirmed, PaymentIntent};
 pub(crate) use refund::Refund;
 

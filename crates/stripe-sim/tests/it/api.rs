@@ -218,3 +218,27 @@ async fn two_runs_with_one_seed_are_equal_to_the_byte() {
     assert_eq!(run(1).await, run(1).await);
     assert_ne!(run(1).await, run(2).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_file_is_uploaded_in_parts_and_its_key_tells_contents_apart() {
+    let sim = sim();
+    let upload = |boundary: &str, content: &str| {
+        let body = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\ndispute_evidence\r\n\
+             --{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n{content}\r\n\
+             --{boundary}--\r\n"
+        );
+        let kind = format!("multipart/form-data; boundary={boundary}");
+        post("/v1/files", &body).without("content-type").header("content-type", &kind).key("upload")
+    };
+    let created = upload("one", "hello").ok(&sim).await.json();
+    assert_eq!((&created["object"], &created["purpose"]), (&json!("file"), &json!("dispute_evidence")));
+    assert_eq!((&created["filename"], &created["size"]), (&json!("a.txt"), &json!(5)));
+    let path = format!("/v1/files/{}", created["id"].as_str().expect("an id"));
+    assert_eq!(get(&path).ok(&sim).await.json(), created);
+    // Another boundary says the same; another content does not.
+    assert!(upload("two", "hello").ok(&sim).await.replayed());
+    assert_eq!(upload("one", "HELLO").ok(&sim).await.status, StatusCode::BAD_REQUEST);
+    let no_file = post("/v1/files", "purpose=dispute_evidence").ok(&sim).await;
+    assert_eq!(no_file.json()["error"]["param"], "file");
+}
