@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header::ORIGIN, request::Parts};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{AUTHORIZATION, ORIGIN},
+    request::Parts,
+};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tower_stripe::{
     Operation, Report, ReportHandle, ResponseExt, StripeBody,
-    vocab::{headers::IDEMPOTENCY_KEY, time::now},
+    vocab::{Mode, headers::IDEMPOTENCY_KEY, time::now},
 };
 
 use crate::{
@@ -57,6 +61,15 @@ async fn prepare(shared: &Shared, request: Request<Incoming>) -> Result<Request<
     }
     let intents = Intents::take(&mut headers).map_err(|bad| Refusal::bad_header(&bad))?;
     forward::request(&mut headers).map_err(Refusal::not_for_this_hop)?;
+    // What the client gives for a key is a stand-in, and says only which mode it takes itself to be in.
+    if let Some(held) = shared.transport.credentials().mode()
+        && headers.contains_key(AUTHORIZATION)
+    {
+        if Mode::of(&headers) != held {
+            return Err(Refusal::wrong_mode(held));
+        }
+        headers.remove(AUTHORIZATION);
+    }
     let uri = shared.settings.upstreams.route(&method, path);
     let uri = uri.map_err(|_| Refusal::bad_request("its path cannot be part of a URL"))?;
     let body = RequestBody::receive(body, shared.settings.limits.body, &shared.memory);

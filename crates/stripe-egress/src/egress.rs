@@ -148,6 +148,20 @@ impl Serving {
         Ok(self.shared.live.reload(settings, &self.governor()))
     }
 
+    /// Looks whether there is a newer API key now, instead of when the next look is due. Without a key that is held here, and
+    /// when there is none, nothing happens but a line in the log.
+    pub async fn look_for_key(&self) {
+        let credentials = self.shared.transport.credentials();
+        if credentials.mode().is_none() {
+            return;
+        }
+        match credentials.look().await {
+            Ok(true) => tracing::info!("there is another api key, and it is in use"),
+            Ok(false) => tracing::info!("there is no other api key"),
+            Err(error) => tracing::error!("no api key could be read, the one in use stays so: {error}"),
+        }
+    }
+
     /// Stops: `/readyz` says so, then nothing is accepted any more, what was accepted is finished, and what is not over in
     /// time is cut off. Returns what is unresolved.
     pub async fn drain(mut self) -> Drained {

@@ -154,7 +154,10 @@ fn run(arguments: &Arguments, settings: Settings, level: &Level) -> Result<Drain
         let serving = serve(settings).await?;
         loop {
             tokio::select! {
-                _ = hangup.recv() => reloaded(arguments, &serving, level),
+                _ = hangup.recv() => {
+                    reloaded(arguments, &serving, level);
+                    serving.look_for_key().await;
+                }
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
             }

@@ -9,7 +9,10 @@ use http::{
 };
 use http_body_util::Full;
 use serde_json::json;
-use tower_stripe::{Certainty, Error, TransportError, vocab::headers::STRIPE_SHOULD_RETRY};
+use tower_stripe::{
+    Certainty, Error, TransportError,
+    vocab::{Mode, headers::STRIPE_SHOULD_RETRY},
+};
 
 use crate::{account::Account, body::BodyFailed, forward::NotForThisHop, intents::BadHeader};
 
@@ -58,6 +61,7 @@ codes! {
     KEY_TOO_OLD = "egress_key_too_old", 400, "Stripe may have forgotten the idempotency key";
     KEY_REQUIRED = "egress_key_required", 400, "the settings ask for a key of the client's own on payments";
     KEY_REUSED = "egress_key_reused", 400, "the key was used with other parameters or on another path";
+    WRONG_MODE = "egress_wrong_mode", 400, "the API key is of another mode than it must be";
     BAD_HEADER = "egress_bad_header", 400, "a header for the sidecar is not what it must be";
     BAD_REQUEST = "egress_bad_request", 400, "not a request that could be forwarded";
     BROWSER = "egress_browser", 403, "the request comes from a page in a browser";
@@ -94,6 +98,7 @@ impl Refusal {
             Some(Stack::KeyTooOld { .. }) => &KEY_TOO_OLD,
             Some(Stack::ExplicitKeyRequired) => &KEY_REQUIRED,
             Some(Stack::KeyReused) => &KEY_REUSED,
+            Some(Stack::WrongMode { .. }) => &WRONG_MODE,
             Some(_) => &REFUSED,
         };
         Self { retry_in: error.retry_in(), ..Self::new(code, error.to_string()) }
@@ -112,6 +117,15 @@ impl Refusal {
 
     pub(crate) fn bad_request(why: &str) -> Self {
         Self::new(&BAD_REQUEST, format!("refused before sending: {why}"))
+    }
+
+    pub(crate) fn wrong_mode(held: Mode) -> Self {
+        Self::new(
+            &WRONG_MODE,
+            format!(
+                "refused before sending: the API key of the request is not of {held} mode, as the one held here is"
+            ),
+        )
     }
 
     pub(crate) fn browser() -> Self {

@@ -90,6 +90,16 @@ impl Settings {
             "it stops within the 30 s that Kubernetes gives by default",
             "drain.linger and drain.within are more than 30 s: what stops this process must wait for longer than that",
         );
+        let held = setting(&stack, "credentials", "mode").is_some();
+        point(
+            !held || self.given.has("credentials.expect_mode"),
+            if held {
+                "the API key that is held is of the mode that is expected"
+            } else {
+                "no API key is held here"
+            },
+            "credentials.expect_mode is not set: a test key in the place of a live one would go unnoticed",
+        );
         point(
             self.admin.is_some(),
             "the admin pages are on",

@@ -7,10 +7,12 @@ use tower_stripe::{
     auth_gate::AuthGateConfig,
     breaker::{BreakerConfig, Control},
     classify::ClassifyConfig,
+    credentials::{Environment, KeyFile},
     governor::{Bucket, GovernorConfig, Limit},
     idempotency::{GuardConfig, IdempotencyConfig},
     retry::RetryConfig,
     transport::Builder,
+    vocab::Mode,
 };
 
 use super::{Governor, fields::Fields};
@@ -36,6 +38,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> (Builder, Governor) {
     let builder = default();
     let builder = idempotency(builder, fields.table("idempotency"));
     let builder = retry(builder, fields.table("retry"));
+    let builder = credentials(builder, fields.table("credentials"));
     let builder = auth_gate(builder, fields.table("auth_gate"));
     let builder = breaker(builder, fields.table("breaker"));
     governor(builder, fields.table("governor"))
@@ -87,6 +90,54 @@ fn retry(builder: Builder, mut fields: Fields<'_>) -> Builder {
     set!(layer, fields.time: base_delay, max_delay, limiter_base_delay, limiter_max_delay, max_retry_after, min_attempt);
     fields.end();
     builder.retry(layer)
+}
+
+/// The API key that the sidecar holds: from one place.
+fn credentials(mut builder: Builder, mut fields: Fields<'_>) -> Builder {
+    let (file, env) = (fields.text("file"), fields.text("env"));
+    let (account, look_every) = (fields.text("account"), fields.time("look_every"));
+    let modes = [Mode::Live, Mode::Sandbox];
+    let mode = fields.read("expect_mode", "live or sandbox", |value| {
+        modes.into_iter().find(|mode| Some(mode.as_str()) == value.as_str())
+    });
+    if let Some(mode) = mode {
+        builder = builder.expect_mode(mode);
+    }
+    match (&file, &env) {
+        (Some(path), None) => {
+            let mut provider = KeyFile::new(path);
+            if let Some(interval) = look_every {
+                provider = provider.look_every(interval);
+            }
+            if let Some(account) = &account {
+                provider = provider.of_account(account);
+            }
+            builder = builder.credentials(provider);
+        }
+        (None, Some(name)) => {
+            let mut provider = Environment::new(name);
+            if let Some(account) = &account {
+                provider = provider.of_account(account);
+            }
+            builder = builder.credentials(provider);
+        }
+        (Some(_), Some(_)) => {
+            fields.problem(
+                "credentials.file and credentials.env must not both be set: the key is in one place".into(),
+            );
+        }
+        (None, None) if account.is_some() || look_every.is_some() => {
+            fields.problem(
+                "credentials must say where the key is: in a file, or in the environment (env)".into(),
+            );
+        }
+        (None, None) => {}
+    }
+    if look_every.is_some() && file.is_none() && env.is_some() {
+        fields.problem("credentials.look_every is for a file; the environment does not change".into());
+    }
+    fields.end();
+    builder
 }
 
 fn auth_gate(builder: Builder, mut fields: Fields<'_>) -> Builder {

@@ -44,6 +44,9 @@ prefix = "shop"
 require_explicit_key = true
 guard = true
 
+[credentials]
+expect_mode = "sandbox"
+
 [auth_gate]
 enabled = false
 rejections = 5
@@ -135,6 +138,7 @@ fn everything_that_a_file_can_say_is_in_force_afterwards() {
         r#"prefix = "shop""#,
         "require_explicit_key = true",
         "guard = true",
+        "expect_mode = sandbox",
         "rejections = 5",
         "probe_interval = 60s",
         "control = automatic",

@@ -7,6 +7,7 @@ mod cli;
 mod draining;
 mod faults;
 mod forwarding;
+mod held_key;
 mod refusals;
 mod reloading;
 mod survival;
