@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Parser;
@@ -13,6 +14,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
+use tower_stripe::telemetry::prometheus::{self, Exporter};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
@@ -176,7 +178,11 @@ async fn serve(settings: Settings) -> Result<Serving, String> {
         Some(addr) => Some(bind(addr).await?),
         None => None,
     };
-    let serving = Egress::new(settings).map_err(|error| error.to_string())?.serve(listener, admin);
+    // Before the stack is made, which would find nobody to report to.
+    let exporter = prometheus::install().map_err(|error| error.to_string())?;
+    tokio::spawn(kept_up(exporter.clone()));
+    let egress = Egress::new(settings).map_err(|error| error.to_string())?;
+    let serving = egress.metrics(move || exporter.render()).serve(listener, admin);
     let serving = serving.map_err(|error| format!("cannot serve: {error}"))?;
     let mut said = writeln!(std::io::stdout(), "stripe-egress listens on http://{}", serving.addr());
     if let Some(admin) = serving.admin_addr() {
@@ -184,6 +190,15 @@ async fn serve(settings: Settings) -> Result<Serving, String> {
     }
     said.map_err(|error| format!("cannot say where it listens: {error}"))?;
     Ok(serving)
+}
+
+/// Where nobody scrapes, the exporter would keep all samples.
+async fn kept_up(exporter: Exporter) {
+    let mut minute = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        minute.tick().await;
+        drop(exporter.render());
+    }
 }
 
 /// Reads the settings anew. What is wrong with them is logged, and nothing changes.

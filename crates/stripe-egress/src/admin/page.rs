@@ -60,6 +60,7 @@ fn write(html: &mut String, status: &Status) -> fmt::Result {
     circuits(html, status)?;
     money(html, status)?;
     buckets(html, status)?;
+    pending(html, status)?;
     last(html, status, "answered", "Last calls that Stripe answered", &status.answered)?;
     last(html, status, "unanswered", "Last calls that it did not", &status.unanswered)?;
     html.write_str("<p>The same as JSON: <a href=\"/status\">/status</a></p></body></html>")
@@ -125,6 +126,16 @@ fn buckets(html: &mut String, status: &Status) -> fmt::Result {
         row(html, &cells)?;
     }
     end(html, status.accounts.is_empty(), heads.len())
+}
+
+fn pending(html: &mut String, status: &Status) -> fmt::Result {
+    let heads = ["for", "operation", "calls"];
+    table(html, "pending", "Calls of which nobody knows yet", &heads)?;
+    for call in &status.pending {
+        let age = Cell { class: "bad", text: format!("{} s", call.age().as_secs()) };
+        row(html, &[age, cell(call.operation().name()), cell(call.calls())])?;
+    }
+    end(html, status.pending.is_empty(), heads.len())
 }
 
 fn last(html: &mut String, status: &Status, id: &str, title: &str, notes: &[Note]) -> fmt::Result {

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use tower_stripe::{Priority, breaker::State, governor::AccountSnapshot, vocab::time::now};
+use tower_stripe::{
+    Priority, breaker::State, governor::AccountSnapshot, telemetry::PendingCall, vocab::time::now,
+};
 
 use crate::{
     notes::{Counts, Note},
@@ -24,6 +26,8 @@ pub(super) struct Status {
     pub(super) connections: usize,
     pub(super) max_connections: usize,
     pub(super) counts: Counts,
+    /// Of which nobody knows yet, the oldest first.
+    pub(super) pending: Vec<PendingCall>,
     pub(super) answered: Vec<Note>,
     pub(super) unanswered: Vec<Note>,
     pub(super) now: Instant,
@@ -53,6 +57,7 @@ impl Status {
             connections: max_connections.saturating_sub(shared.room.available_permits()),
             max_connections,
             counts: shared.notes.counts(),
+            pending: shared.transport.telemetry().pending(),
             answered: shared.notes.answered(),
             unanswered: shared.notes.unanswered(),
             now: now(),
@@ -81,6 +86,7 @@ impl Status {
             },
             "payments": { "under_way": self.payments_under_way, "abandoned": self.payments_abandoned },
             "connections": { "open": self.connections, "max": self.max_connections },
+            "pending": self.pending.iter().map(pending).collect::<Vec<_>>(),
             "last_answered": self.answered.iter().map(|note| self.note(note)).collect::<Vec<_>>(),
             "last_unanswered": self.unanswered.iter().map(|note| self.note(note)).collect::<Vec<_>>(),
         })
@@ -102,6 +108,14 @@ impl Status {
     pub(super) fn seconds_ago(&self, note: &Note) -> u64 {
         self.now.saturating_duration_since(note.ended).as_secs()
     }
+}
+
+fn pending(pending: &PendingCall) -> Value {
+    json!({
+        "operation": pending.operation().name(),
+        "calls": pending.calls(),
+        "seconds": pending.age().as_secs(),
+    })
 }
 
 fn account(account: &AccountSnapshot) -> Value {

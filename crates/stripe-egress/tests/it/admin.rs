@@ -5,7 +5,8 @@ use stripe_sim::{Fault, Step};
 use tower_stripe::breaker::Scope;
 
 use crate::support::{
-    API_KEY, egress, get, header, json, listener, payment, post, send, serve, settings, sim, with,
+    API_KEY, egress, get, header, json, listener, payment, post, process::Process, send, serve, settings,
+    sim, with,
 };
 
 #[tokio::test]
@@ -126,4 +127,22 @@ async fn the_metrics_are_what_they_are_rendered_to() {
     let response = send(egress.admin_addr().expect("it has pages"), get("/metrics")).await;
     assert_eq!((response.status().as_u16(), response.body().as_ref()), (200, &b"up 1\n"[..]));
     assert_eq!(header(&response, "content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+}
+
+#[tokio::test]
+async fn the_program_has_the_metrics_of_the_transport() {
+    let sim = sim();
+    sim.script("lost", [Step::Fault(Fault::F3)]);
+    let server = serve(&sim).await;
+    let process = Process::start(server.addr(), "[retry]\nmax_attempts = 1").await;
+    send(process.addr(), payment("paid")).await;
+    send(process.addr(), payment("lost")).await;
+    let metrics =
+        String::from_utf8(send(process.admin(), get("/metrics")).await.into_body().to_vec()).expect("text");
+    assert!(metrics.contains("operation=\"payment_intents.create\""), "{metrics}");
+    assert!(!metrics.contains(API_KEY) && !metrics.contains("pm_card_visa"), "{metrics}");
+    let status = json(&send(process.admin(), get("/status")).await);
+    assert_eq!(status["pending"][0]["operation"], "payment_intents.create", "{status}");
+    let page = String::from_utf8(send(process.admin(), get("/")).await.into_body().to_vec()).expect("text");
+    assert!(page.contains("Calls of which nobody knows yet"), "{page}");
 }

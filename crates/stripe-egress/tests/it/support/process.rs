@@ -17,6 +17,7 @@ use tokio::{
 pub(crate) struct Process {
     child: Child,
     addr: SocketAddr,
+    admin: SocketAddr,
     config: PathBuf,
     stderr: JoinHandle<String>,
     _stdout: BufReader<ChildStdout>,
@@ -54,11 +55,15 @@ impl Process {
             let (_, addr) = line.trim().split_once("http://").unwrap_or_else(|| panic!("it said {line:?}"));
             addrs.push(addr.parse().expect("an address"));
         }
-        Self { child, addr: addrs[0], config, stderr, _stdout: stdout }
+        Self { child, addr: addrs[0], admin: addrs[1], config, stderr, _stdout: stdout }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// Writes the file anew.
