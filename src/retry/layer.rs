@@ -19,6 +19,12 @@ impl RetryLayer {
     pub fn new(config: RetryConfig) -> Self {
         Self { shared: Arc::new(Shared::new(config)) }
     }
+
+    /// How much of the budget is left, of the most that it can be, from 0 to 1; `None` without a budget.
+    #[must_use]
+    pub fn budget_left(&self) -> Option<f64> {
+        self.shared.budget.available(time::now())
+    }
 }
 
 impl Default for RetryLayer {
@@ -30,7 +36,7 @@ impl Default for RetryLayer {
 /// How much of the budget is left.
 impl Source for RetryLayer {
     fn sample(&self, sample: &mut Sample<'_>) {
-        if let Some(ratio) = self.shared.budget.available(time::now()) {
+        if let Some(ratio) = self.budget_left() {
             sample.gauge(&metric::RETRY_BUDGET, &[], ratio);
         }
     }

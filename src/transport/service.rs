@@ -48,6 +48,7 @@ pub struct StripeTransport<S> {
 struct Shared {
     settings: Settings,
     gates: Gates,
+    retry: RetryLayer,
     telemetry: TelemetryLayer,
     credentials: CredentialsHandle,
 }
@@ -101,6 +102,12 @@ impl<S> StripeTransport<S> {
     #[must_use]
     pub fn telemetry(&self) -> TelemetryHandle {
         self.shared.telemetry.handle()
+    }
+
+    /// How much of the retry budget is left, of the most that it can be, from 0 to 1; `None` without a budget.
+    #[must_use]
+    pub fn retry_budget_left(&self) -> Option<f64> {
+        self.shared.retry.budget_left()
     }
 
     /// The layers, from the outside in, with the settings in force.
@@ -180,7 +187,6 @@ pub struct TransportLayer {
     shared: Arc<Shared>,
     sensitive: SetSensitiveRequestHeadersLayer,
     idempotency: IdempotencyLayer,
-    retry: RetryLayer,
     credentials: CredentialsLayer,
     attempt: Layers,
 }
@@ -202,14 +208,13 @@ impl TransportLayer {
         Self {
             sensitive: SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]),
             idempotency: IdempotencyLayer::new(settings.idempotency.clone()),
-            retry,
             attempt: Layers {
                 span: AttemptSpanLayer::new(settings.telemetry.is_enabled()),
                 timeout: TimeoutLayer::new(settings.timeout),
                 request_id: RequestIdLayer::new(),
                 classify: ClassifyLayer::new(settings.classify),
             },
-            shared: Arc::new(Shared { settings, gates, telemetry, credentials: credentials.handle() }),
+            shared: Arc::new(Shared { settings, gates, retry, telemetry, credentials: credentials.handle() }),
             credentials,
         }
     }
@@ -223,7 +228,7 @@ impl TransportLayer {
     /// Wraps `client`.
     pub fn layer<S>(&self, client: S) -> StripeTransport<S> {
         let admitted = Gated::new(Attempt::new(self.attempt, client), self.shared.gates.clone());
-        let sent = self.retry.layer(self.credentials.layer(admitted));
+        let sent = self.shared.retry.layer(self.credentials.layer(admitted));
         let call = self.sensitive.layer(self.idempotency.layer(sent));
         StripeTransport { call, shared: Arc::clone(&self.shared) }
     }

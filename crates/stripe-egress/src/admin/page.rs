@@ -125,7 +125,13 @@ fn buckets(html: &mut String, status: &Status) -> fmt::Result {
         cells.extend(PRIORITIES.map(|priority| cell(account.waiting(priority))));
         row(html, &cells)?;
     }
-    end(html, status.accounts.is_empty(), heads.len())
+    end(html, status.accounts.is_empty(), heads.len())?;
+    let (class, left) = match status.retry_budget {
+        Some(left) if left < 0.05 => ("bad", format!("{:.0} %", left * 100.0)),
+        Some(left) => ("", format!("{:.0} %", left * 100.0)),
+        None => ("", "no limit".to_owned()),
+    };
+    write!(html, "<p id=\"budget\">Retries left in the budget: <span class=\"{class}\">{left}</span></p>")
 }
 
 fn pending(html: &mut String, status: &Status) -> fmt::Result {

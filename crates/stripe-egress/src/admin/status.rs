@@ -20,6 +20,8 @@ pub(super) struct Status {
     pub(super) circuits: Vec<(String, State)>,
     pub(super) blocked_keys: usize,
     pub(super) accounts: Vec<AccountSnapshot>,
+    /// What is left of it, from 0 to 1.
+    pub(super) retry_budget: Option<f64>,
     pub(super) calls_under_way: usize,
     pub(super) payments_under_way: usize,
     pub(super) payments_abandoned: usize,
@@ -51,6 +53,7 @@ impl Status {
             circuits: partitions.chain(local).collect(),
             blocked_keys: shared.transport.auth_gate().blocked(),
             accounts: shared.transport.governor().snapshot(),
+            retry_budget: shared.transport.retry_budget_left(),
             calls_under_way: shared.calls_under_way(),
             payments_under_way: shared.detach.in_flight(),
             payments_abandoned: shared.detach.abandoned(),
@@ -77,6 +80,7 @@ impl Status {
             "breaker": circuits.collect::<Vec<_>>(),
             "auth_gate": { "blocked_keys": self.blocked_keys },
             "governor": self.accounts.iter().map(account).collect::<Vec<_>>(),
+            "retry_budget_left": self.retry_budget,
             "calls": {
                 "total": calls,
                 "under_way": self.calls_under_way,

@@ -34,6 +34,7 @@ async fn the_status_tells_how_calls_went() {
     assert_eq!(status["governor"][0]["mode"], "sandbox");
     assert_eq!(status["breaker"][0]["circuit"], "api/sandbox/write");
     assert_eq!(status["breaker"][0]["state"], "closed");
+    assert_eq!(status["retry_budget_left"], 1.0);
     assert!(status["connections"]["max"].as_u64().is_some_and(|max| max > 0));
 }
 
@@ -60,6 +61,7 @@ async fn the_page_says_first_what_matters_most() {
         "Stripe is left alone where it has been failing: ",
         "api/sandbox/write",
         "open: calls are refused",
+        "Retries left in the budget: <span class=\"\">100 %</span>",
         "egress_circuit_open",
         "payment_intents.create",
         sim.log_of("8812")[0].request_id.as_str(),
