@@ -1,10 +1,12 @@
-//! What a refusal costs: nothing is allocated for it but the error, with the report of its call.
+//! What a refusal costs: nothing is allocated for it but the error, with the report of its call. And what telemetry costs a
+//! call that goes well: nothing.
 //!
 //! A test binary of its own, since it replaces the allocator of the process by one that counts, thread by thread.
 
 use std::{
     future::Future,
     pin::pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -12,10 +14,12 @@ use allocation_counter::{AllocationInfo, measure};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Empty, Full};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tower::{Layer, Service, service_fn};
 use tower_stripe::{
     BoxError, Refusal, StripeTransport, TransportError,
     breaker::{BreakerLayer, Partition, Traffic},
+    telemetry::{TelemetryBuilder, TelemetryConfig},
     vocab::{Admit, Ask, Ended, Gate, Gated, Host, Mode, Replay, gate::Never},
 };
 
@@ -129,4 +133,42 @@ fn through_the_whole_transport_a_refusal_takes_nine_allocations() {
     let open = cost(&mut stripe.clone());
     println!("through the transport: {} allocations, {} bytes", open.count_total, open.bytes_total);
     assert!(open.count_total <= 9, "{}", open.count_total);
+}
+
+/// What a payment that goes well allocates on its way through a transport, from the call to the response.
+fn allocations(telemetry: TelemetryBuilder) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let _guard = runtime.enter();
+    let layer = StripeTransport::builder().telemetry(telemetry).build().expect("valid settings");
+    let answers = service_fn(|_: Request<Body>| {
+        let response = Response::builder().header("request-id", "req_1").body(Empty::<Bytes>::new());
+        std::future::ready(response.map_err(BoxError::from))
+    });
+    let mut stripe = layer.layer(answers);
+    let mut once = || {
+        let request = payment();
+        measure(|| {
+            let mut context = Context::from_waker(Waker::noop());
+            let Poll::Ready(Ok(())) = Service::<Request<Body>>::poll_ready(&mut stripe, &mut context) else {
+                panic!("it is ready")
+            };
+            let Poll::Ready(Ok(_)) = pin!(stripe.call(request)).poll(&mut context) else {
+                panic!("an answer")
+            };
+        })
+        .count_total
+    };
+    // What is made once for all, as the series of an operation.
+    once();
+    once()
+}
+
+#[test]
+fn telemetry_allocates_nothing_for_a_call_that_goes_well() {
+    let off = allocations(TelemetryConfig::builder().enabled(false));
+    let nobody_listens = allocations(TelemetryConfig::builder());
+    let recorder = Arc::new(PrometheusBuilder::new().build_recorder());
+    let counted = allocations(TelemetryConfig::builder().recorder(recorder));
+    println!("off: {off}, on: {nobody_listens}, with a recorder: {counted}");
+    assert_eq!((nobody_listens, counted), (off, off));
 }
