@@ -100,12 +100,12 @@ pub mod _documentation {
     pub mod changelog {}
 }
 
-/// The README's example is a test.
-#[cfg(all(doctest, feature = "hyper-util"))]
+/// The README's examples are tests.
+#[cfg(all(doctest, feature = "hyper-util", feature = "reqwest"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
 
 /// So is the one of the guide.
-#[cfg(all(doctest, feature = "hyper-util"))]
+#[cfg(all(doctest, feature = "hyper-util", feature = "reqwest"))]
 #[doc = include_str!("../docs/key-rotation.md")]
 pub struct KeyRotation;

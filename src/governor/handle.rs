@@ -91,6 +91,8 @@ impl Source for GovernorHandle {
                 of_mode().filter_map(AccountSnapshot::global_rate).reduce(f64::min).or(configured);
             for (kind, rate) in metric::RATE_KINDS.into_iter().zip([configured, effective]) {
                 if let Some(rate) = rate {
+                    // Intervals are whole nanoseconds: their reciprocals are not quite what was set.
+                    let rate = (rate * 1_000.0).round() / 1_000.0;
                     sample.gauge(&metric::GOVERNOR_RATE, &[mode.as_str(), kind], rate);
                 }
             }

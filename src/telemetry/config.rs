@@ -2,7 +2,7 @@ use std::{fmt, num::NonZeroUsize, sync::Arc};
 
 use metrics::Recorder;
 
-use crate::vocab::{ConfigError, Problem, Setting};
+use crate::vocab::{ConfigError, Mode, Problem, Setting};
 
 /// The settings of [`Telemetry`](super::Telemetry). See the [module docs](super).
 #[derive(Clone)]
@@ -11,6 +11,8 @@ pub struct TelemetryConfig {
     pub(super) transport: Arc<str>,
     pub(super) max_operations: NonZeroUsize,
     pub(super) recorder: Option<Arc<dyn Recorder + Send + Sync>>,
+    /// That of calls that bring no API key of their own.
+    pub(super) keyless: Mode,
 }
 
 impl TelemetryConfig {
@@ -18,6 +20,13 @@ impl TelemetryConfig {
     #[must_use]
     pub fn builder() -> TelemetryBuilder {
         TelemetryBuilder::default()
+    }
+
+    /// Calls that bring no API key of their own are of this mode, if any: a layer within has the key.
+    #[cfg(feature = "transport")]
+    pub(crate) fn keyless(mut self, mode: Option<Mode>) -> Self {
+        self.keyless = mode.unwrap_or(self.keyless);
+        self
     }
 
     /// Whether anything is counted, traced or logged.
@@ -47,6 +56,7 @@ impl Default for TelemetryConfig {
             transport: "default".into(),
             max_operations: NonZeroUsize::MIN.saturating_add(199),
             recorder: None,
+            keyless: Mode::Live,
         }
     }
 }

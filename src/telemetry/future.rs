@@ -33,10 +33,11 @@ enum State<F> {
 }
 
 impl<F> ResponseFuture<F> {
-    /// A call that is made by `call`.
+    /// A call that is made by `call`; `alone` where perhaps no layer within accounts for what is sent.
     pub(super) fn new<B>(
         shared: &Arc<Shared>,
         mut request: Request<B>,
+        alone: bool,
         call: impl FnOnce(Request<B>) -> F,
     ) -> Self {
         if !shared.config.enabled {
@@ -45,9 +46,9 @@ impl<F> ResponseFuture<F> {
         let state = match Recorder::of_one_call(&mut request) {
             Ok(recorder) => {
                 let watch = Watch::begin(shared, &recorder, &request);
-                let handed_on = recorder.hand_on(&request);
+                let handed_on = alone.then(|| recorder.hand_on(&request));
                 let inner = watch.span().in_scope(|| call(request));
-                State::Watched { inner, handed_on: Some(handed_on), watch: Some(watch) }
+                State::Watched { inner, handed_on, watch: Some(watch) }
             }
             Err(refused) => {
                 // Nobody could hear it yet.

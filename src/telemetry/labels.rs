@@ -357,7 +357,8 @@ mod tests {
             Refusal::PlainHttp { host: host() }, Refusal::NoRandomness, Refusal::CircuitOpen { retry_in: None },
             Refusal::AuthBlocked { retry_in: time }, Refusal::Saturated { retry_in: time },
             Refusal::WaitTooLong { wait: time }, Refusal::ObjectCooling { retry_in: time }, Refusal::ShuttingDown,
-            Refusal::CallEnded, Refusal::ReportReused,
+            Refusal::CallEnded, Refusal::ReportReused, Refusal::InvalidUri,
+            Refusal::WrongMode { expected: Mode::Live, found: Mode::Sandbox },
         );
         let limits = [
             Stop::Attempts,

@@ -34,13 +34,22 @@ impl TelemetryLayer {
         self
     }
 
-    /// Does to a request what the service does, and hands it to `call`.
+    /// Does to a request what the service does, and hands it to `call`, where a layer of ours accounts for what is sent.
     pub(crate) fn around<B, F>(
         &self,
         request: Request<B>,
         call: impl FnOnce(Request<B>) -> F,
     ) -> ResponseFuture<F> {
-        ResponseFuture::new(&self.shared, request, call)
+        ResponseFuture::new(&self.shared, request, false, call)
+    }
+
+    /// The same, where perhaps none does.
+    pub(super) fn alone<B, F>(
+        &self,
+        request: Request<B>,
+        call: impl FnOnce(Request<B>) -> F,
+    ) -> ResponseFuture<F> {
+        ResponseFuture::new(&self.shared, request, true, call)
     }
 
     /// Reads what is pending.

@@ -33,6 +33,6 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        self.layer.around(request, |request| self.inner.call(request))
+        self.layer.alone(request, |request| self.inner.call(request))
     }
 }

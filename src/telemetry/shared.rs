@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
 
 use super::{
     TelemetryConfig,
@@ -19,8 +19,8 @@ use super::{
     registrar::Registrar,
 };
 use crate::vocab::{
-    Credential, IdempotencyKey, Mode, Operation, Outcome, Sample, Source, Value, metric, report::Summary,
-    sync::Lock, time,
+    IdempotencyKey, Mode, Operation, Outcome, Sample, Source, Value, metric, report::Summary, sync::Lock,
+    time,
 };
 
 /// So many unknown calls are remembered. Whoever has more has a problem that another one does not make worse.
@@ -57,8 +57,8 @@ impl Shared {
 
     /// For whom a request with these headers is made, so that a key of one account is not taken for another's.
     pub(super) fn account(&self, headers: &HeaderMap) -> u64 {
-        self.hasher
-            .hash_one((Credential::of(headers), headers.get(STRIPE_ACCOUNT).map(|value| value.as_bytes())))
+        let value = |name: &HeaderName| headers.get(name).map(|value| value.as_bytes());
+        self.hasher.hash_one((value(&AUTHORIZATION), value(&STRIPE_ACCOUNT)))
     }
 
     fn key(&self, key: &IdempotencyKey) -> u64 {

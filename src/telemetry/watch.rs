@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, header::AUTHORIZATION};
 use tracing::{Level, Span, field::Empty};
 
 use super::shared::Shared;
@@ -34,7 +34,8 @@ impl Watch {
         let operation = recorder.operation(request);
         recorder.observe(Arc::clone(&shared.meter) as Arc<dyn Observer>);
         shared.meter.call_began(operation.class());
-        let mode = Mode::of(request.headers());
+        let brings_key = request.headers().contains_key(AUTHORIZATION);
+        let mode = if brings_key { Mode::of(request.headers()) } else { shared.config.keyless };
         Self {
             span: span(operation, mode),
             account: shared.account(request.headers()),

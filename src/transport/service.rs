@@ -199,12 +199,12 @@ impl TransportLayer {
         );
         let retry = RetryLayer::new(settings.retry.clone());
         let (auth_gate, (breaker, governor)) = &gates;
-        let telemetry = TelemetryLayer::new(settings.telemetry.clone())
+        let credentials = CredentialsLayer::new(settings.credentials.clone());
+        let telemetry = TelemetryLayer::new(settings.telemetry.clone().keyless(credentials.handle().mode()))
             .watch(retry.clone())
             .watch(auth_gate.handle())
             .watch(breaker.handle())
             .watch(governor.handle());
-        let credentials = CredentialsLayer::new(settings.credentials.clone());
         Self {
             sensitive: SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]),
             idempotency: IdempotencyLayer::new(settings.idempotency.clone()),

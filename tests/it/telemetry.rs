@@ -14,6 +14,7 @@ use tower::Layer;
 use tower_stripe::{
     IdempotencyKey, Priority, ReportHandle, ResponseExt, RetryLimit, StripeTransport,
     breaker::{BreakerConfig, Partition, Scope, Traffic},
+    credentials::ApiKey,
     governor::{Bucket, GovernorConfig, Limit},
     telemetry::{TelemetryConfig, TelemetryLayer},
     vocab::{Host, Mode, metric},
@@ -287,4 +288,15 @@ async fn transports_are_told_apart_by_their_names() {
     };
     assert!(text.contains(&call("payments", 2)) && text.contains(&call("reports", 1)), "{text}");
     assert!(!text.contains(API_KEY));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_api_key_the_transport_holds_is_counted_under_that_keys_mode() {
+    let sim = sim();
+    let (stripe, meters) = metered(&sim, builder().credentials(ApiKey::new(API_KEY).expect("an API key")));
+    let mut call = payment("o");
+    call.headers_mut().remove("authorization");
+    stripe.send(call).await.expect("paid");
+    assert_eq!(meters.sum(&metric::CALLS, &[("mode", "sandbox")]), 1.0);
+    assert_eq!(meters.sum(&metric::CALLS, &[]), 1.0);
 }
