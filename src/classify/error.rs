@@ -5,7 +5,10 @@ use std::fmt;
 use http::Response;
 use serde_json::{Map, Value};
 
-use super::{AdviceCode, Decline, DeclineCode, Meaning, meaning::codes};
+#[cfg(feature = "telemetry")]
+use super::meaning::codes;
+use super::{AdviceCode, Decline, DeclineCode, Meaning};
+#[cfg(feature = "telemetry")]
 use crate::vocab::{Word, Words};
 
 /// The error that Stripe answered with, v1 or v2, from the body of a response.
@@ -125,6 +128,7 @@ impl StripeError {
     }
 
     /// Its words, as far as they are known: a decline has one of its own, anything else an error code.
+    #[cfg(feature = "telemetry")]
     pub(super) fn words(&self) -> Words {
         match self.decline() {
             Some(decline) => Words { code: None, decline: Some(decline.code().word()) },

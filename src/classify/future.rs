@@ -133,6 +133,7 @@ impl<R: Body<Data = Bytes> + Unpin> Reading<R> {
         if let Some(error) = error {
             if !error.is_oauth() {
                 recorder.refined(error.code(), error.error_type());
+                #[cfg(feature = "telemetry")]
                 recorder.named(error.words());
             }
             response.extensions_mut().insert(error);

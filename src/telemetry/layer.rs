@@ -35,6 +35,7 @@ impl TelemetryLayer {
     }
 
     /// Does to a request what the service does, and hands it to `call`, where a layer of ours accounts for what is sent.
+    #[cfg(feature = "transport")]
     pub(crate) fn around<B, F>(
         &self,
         request: Request<B>,

@@ -1,9 +1,8 @@
 //! The account of one attempt.
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+#[cfg(feature = "telemetry")]
+use std::fmt;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, StatusCode, header::HeaderName};
 
@@ -53,11 +52,13 @@ pub struct Attempt {
     pub(super) admission: Admission,
     /// As what it was admitted, where something lets attempts wait by priority.
     pub(super) priority: Option<Priority>,
+    #[cfg(feature = "telemetry")]
     pub(super) words: Words,
 }
 
 /// Stripe's words for what went wrong, as far as this version knows them: fit for labels. Shown to nobody here, since
 /// some of them must not be told to the payer.
+#[cfg(feature = "telemetry")]
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Words {
     /// The error code.
@@ -67,20 +68,24 @@ pub(crate) struct Words {
 }
 
 /// A word of a table, and its place there.
+#[cfg(feature = "telemetry")]
 #[derive(Clone, Copy)]
 pub(crate) struct Word {
     pub(crate) index: u16,
     pub(crate) text: &'static str,
 }
 
+#[cfg(feature = "telemetry")]
 impl Word {
     /// No table is longer.
     pub(crate) const MAX: usize = 512;
 
     /// For what no table has.
+    #[cfg(feature = "classify")]
     pub(crate) const OTHER: Self = Self { index: Self::MAX as u16 - 1, text: "other" };
 }
 
+#[cfg(feature = "telemetry")]
 impl fmt::Debug for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Words").finish_non_exhaustive()
@@ -151,6 +156,7 @@ impl Attempt {
             took: Duration::ZERO,
             admission: Admission::Unasked,
             priority: None,
+            #[cfg(feature = "telemetry")]
             words: Words { code: None, decline: None },
         }
     }

@@ -48,9 +48,9 @@ mod label_tests;
 #[cfg(test)]
 mod standing_tests;
 
-#[cfg(any(feature = "classify", feature = "telemetry"))]
+#[cfg(feature = "telemetry")]
 pub(crate) use self::attempt::Word;
-#[cfg(feature = "classify")]
+#[cfg(all(feature = "classify", feature = "telemetry"))]
 pub(crate) use self::attempt::Words;
 #[cfg(feature = "telemetry")]
 pub(crate) use self::sample::Value;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{MessageKey, Remedy, TryAgain};
+#[cfg(feature = "telemetry")]
 use crate::vocab::Word;
 
 /// What a code means by itself.
@@ -177,6 +178,7 @@ impl DeclineCode {
     }
 
     /// What may be told of it, as a word of a table.
+    #[cfg(feature = "telemetry")]
     pub(in super::super) fn word(self) -> Word {
         let masked = self.masked();
         let index = (0..).zip(Self::ALL).find(|(_, code)| **code == masked).map_or(0, |(index, _)| index);

@@ -1,11 +1,13 @@
 //! What Stripe's words mean. `known.tsv` has the words; a test holds the two together.
 
 use super::Meaning::{self, Business, Caller, Config, Other, Transient};
+#[cfg(feature = "telemetry")]
 use crate::vocab::Word;
 
 pub(super) type Table = &'static [(Meaning, &'static [&'static str])];
 
 /// The error code, if this version knows it: never what somebody else has written.
+#[cfg(feature = "telemetry")]
 pub(in super::super) fn word(code: &str) -> Option<Word> {
     let words = CODES.iter().flat_map(|(_, words)| words.iter());
     (0..).zip(words).find(|(_, text)| **text == code).map(|(index, text)| Word { index, text })

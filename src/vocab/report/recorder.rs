@@ -13,7 +13,7 @@ use super::{
     handle::{ReportHandle, Shared},
     state::{Claim, End, Key, State},
 };
-#[cfg(feature = "classify")]
+#[cfg(all(feature = "classify", feature = "telemetry"))]
 use crate::vocab::Words;
 #[cfg(feature = "idempotency")]
 use crate::vocab::certainty::KeyPast;
@@ -445,7 +445,7 @@ impl Recorder {
     }
 
     /// Adds Stripe's words for what went wrong, to the open attempt.
-    #[cfg(feature = "classify")]
+    #[cfg(all(feature = "classify", feature = "telemetry"))]
     pub(crate) fn named(&self, words: Words) {
         self.shared().state.with(|state| {
             if let Some(attempt) = &mut state.current {
