@@ -8,11 +8,11 @@ use std::{
 use super::labels::Label;
 use crate::vocab::{ApiVersion, Certainty, Class, Operation, metric};
 
-/// Which call it is: by its key, within its account.
+/// Which call it is: by its key, and by what Stripe binds a key to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Subject {
-    /// A hash of API key and account.
-    pub(super) account: u64,
+    /// A hash of API key, account, method and path.
+    pub(super) place: u64,
     /// A hash of the idempotency key.
     pub(super) key: u64,
 }

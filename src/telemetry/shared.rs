@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderName, HeaderValue, Request};
 
 use super::{
     TelemetryConfig,
@@ -26,7 +26,9 @@ use crate::vocab::{
 /// So many unknown calls are remembered. Whoever has more has a problem that another one does not make worse.
 const CAPACITY: usize = 4_096;
 
-const STRIPE_ACCOUNT: HeaderName = HeaderName::from_static("stripe-account");
+/// Whose account it is about, besides the API key's.
+const ACCOUNTS: [HeaderName; 2] =
+    [HeaderName::from_static("stripe-account"), HeaderName::from_static("stripe-context")];
 
 pub(super) struct Shared {
     pub(super) config: TelemetryConfig,
@@ -55,10 +57,12 @@ impl Shared {
         self.sources.with(|sources| sources.push(source));
     }
 
-    /// For whom a request with these headers is made, so that a key of one account is not taken for another's.
-    pub(super) fn account(&self, headers: &HeaderMap) -> u64 {
-        self.hasher
-            .hash_one((Credential::of(headers), headers.get(STRIPE_ACCOUNT).map(|value| value.as_bytes())))
+    /// For whom a request is made, and where it goes, so that its key is not taken for that of another account, or of
+    /// another request: Stripe binds a key to all of it.
+    pub(super) fn place<B>(&self, request: &Request<B>) -> u64 {
+        let headers = request.headers();
+        let accounts = ACCOUNTS.map(|name| headers.get(name).map(HeaderValue::as_bytes));
+        self.hasher.hash_one((Credential::of(headers), accounts, request.method(), request.uri().path()))
     }
 
     fn key(&self, key: &IdempotencyKey) -> u64 {
@@ -69,7 +73,7 @@ impl Shared {
     pub(super) fn ended(
         &self,
         operation: Operation,
-        (mode, account): (Mode, u64),
+        (mode, place): (Mode, u64),
         outcome: Outcome,
         summary: &Summary,
         took: Duration,
@@ -79,7 +83,7 @@ impl Shared {
         if !unknown && (summary.bound.is_none() || !self.any.load(Ordering::Acquire)) {
             return;
         }
-        let subject = |key| Subject { account, key };
+        let subject = |key| Subject { place, key };
         let known = summary.key.as_ref().map(|key| subject(self.key(key)));
         if unknown {
             self.meter.unknown(operation.class(), summary.doubt);

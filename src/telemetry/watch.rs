@@ -24,7 +24,7 @@ pub(super) struct Watch {
     operation: Operation,
     method: Method,
     mode: Mode,
-    account: u64,
+    place: u64,
     began: Instant,
     returned: bool,
 }
@@ -37,7 +37,7 @@ impl Watch {
         let mode = Mode::of(request.headers());
         Self {
             span: span(operation, mode),
-            account: shared.account(request.headers()),
+            place: shared.place(request),
             method: request.method().clone(),
             began: time::now(),
             shared: Arc::clone(shared),
@@ -74,7 +74,7 @@ impl Watch {
             None => Outcome::Refused,
         };
         let took = time::now().saturating_duration_since(self.began);
-        self.shared.ended(self.operation, (self.mode, self.account), outcome, &summary, took);
+        self.shared.ended(self.operation, (self.mode, self.place), outcome, &summary, took);
         let line = Line { method: &self.method, operation: self.operation, outcome, summary: &summary, took };
         self.span.in_scope(|| line.log());
         line.record(&self.span);

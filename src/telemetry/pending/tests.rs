@@ -7,8 +7,8 @@ fn refund() -> Operation {
     Operation::new("refunds.create").unwrap()
 }
 
-const fn subject(account: u64, key: u64) -> Subject {
-    Subject { account, key }
+const fn subject(place: u64, key: u64) -> Subject {
+    Subject { place, key }
 }
 
 fn after(seconds: u64) -> Duration {
