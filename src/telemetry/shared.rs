@@ -92,7 +92,7 @@ impl Shared {
             let displaced = self.change(|pending| pending.add(subject, operation, time::now()));
             displaced.into_iter().for_each(|resolved| self.meter.resolved(resolved));
         } else if let (Some(subject), Some(bound)) = (known, summary.bound) {
-            let resolved = self.change(|pending| pending.resolve(subject, How::by(bound)));
+            let resolved = self.change(|pending| pending.resolve(subject, How::by(bound), time::now()));
             resolved.into_iter().for_each(|resolved| self.meter.resolved(resolved));
         }
     }
@@ -115,7 +115,8 @@ impl Shared {
 
     pub(super) fn pending(&self) -> Vec<PendingCall> {
         let now = time::now();
-        let entries = self.pending.with(|pending| pending.entries());
+        let (expired, entries) = self.change(|pending| (pending.expire(now), pending.entries()));
+        expired.into_iter().for_each(|resolved| self.meter.resolved(resolved));
         entries.into_iter().map(|entry| PendingCall::new(entry, now)).collect()
     }
 
