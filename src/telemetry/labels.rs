@@ -239,7 +239,7 @@ pub(super) enum Cause {
     Transport,
     /// Stripe failed, or something else answered in its place.
     Failed,
-    /// Another request with the same key is executing.
+    /// Another request with the same key is executing, or may have been executed.
     InUse,
     /// The caller went away.
     Cancelled,

@@ -94,7 +94,7 @@ impl State {
             stopped: self.stopped,
             doubt: self.doubt,
             bound: standing.bound(),
-            key: self.key.as_ref().map(|key| key.key.clone()),
+            key: self.key(),
             cut: self.cut,
         }
     }
