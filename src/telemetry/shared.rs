@@ -10,6 +10,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue, Request};
+use metrics::{NoopRecorder, Recorder};
 
 use super::{
     TelemetryConfig,
@@ -42,7 +43,10 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(config: TelemetryConfig) -> Self {
-        let registrar = Registrar::new(config.recorder.clone(), &config.transport);
+        // Turned off, it writes nothing, and not even zeros over what another transport of the same name counts.
+        let nobody = || Some(Arc::new(NoopRecorder) as Arc<dyn Recorder + Send + Sync>);
+        let recorder = if config.enabled { config.recorder.clone() } else { nobody() };
+        let registrar = Registrar::new(recorder, &config.transport);
         Self {
             meter: Arc::new(Meter::new(registrar, config.max_operations.get())),
             config,
