@@ -34,6 +34,7 @@ pub(crate) struct Summary {
     pub(crate) status: Option<StatusCode>,
     pub(crate) request_id: Option<RequestId>,
     pub(crate) replayed: bool,
+    /// What the attempts up to now prove, whatever may follow: within a layer that retries, more may.
     pub(crate) certainty: Certainty,
     pub(crate) attempts: u32,
     pub(crate) stopped: Option<Stop>,
@@ -79,6 +80,11 @@ impl Recorder {
 }
 
 impl State {
+    /// What the open attempt, which an outer layer will close, has come to, if that leaves it open.
+    fn open_doubt(&self) -> Option<Outcome> {
+        self.current.as_ref().filter(|open| open.certainty == Certainty::Unknown).map(|open| open.outcome)
+    }
+
     fn summary(&self) -> Summary {
         let latest = self.latest();
         let standing = self.standing_now();
@@ -89,10 +95,10 @@ impl State {
             status: latest.and_then(|attempt| attempt.status),
             request_id: latest.and_then(|attempt| attempt.request_id.clone()),
             replayed: latest.is_some_and(|attempt| attempt.replayed),
-            certainty: self.certainty_now(),
+            certainty: if self.mistaken { Certainty::Unknown } else { standing.certainty() },
             attempts: self.made_now(),
             stopped: self.stopped,
-            doubt: self.doubt,
+            doubt: self.open_doubt().or(self.doubt),
             bound: standing.bound(),
             key: self.key(),
             cut: self.cut,
