@@ -61,6 +61,10 @@
 //! # How it refuses
 //! With [`Refusal::ReportReused`](crate::Refusal::ReportReused) alone, as every layer that opens the account of a call.
 //!
+//! # Of several
+//! Only the outermost counts a call, as of one transport within another. It belongs outside of what sends again: within, it
+//! takes each attempt for a call.
+//!
 //! # Readiness
 //! `poll_ready` is the inner service's.
 

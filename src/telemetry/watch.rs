@@ -32,7 +32,6 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn begin<B>(shared: &Arc<Shared>, recorder: &Recorder, request: &Request<B>) -> Self {
         let operation = recorder.operation(request);
-        recorder.observe(Arc::clone(&shared.meter) as Arc<dyn Observer>);
         shared.meter.call_began(operation.class());
         let mode = Mode::of(request.headers());
         Self {

@@ -53,9 +53,11 @@ impl Recorder {
         refused.report().map(Self::over).unwrap_or_default()
     }
 
-    /// Lets `observer` hear of the call. Of several, as of one transport within another, only the outermost does.
-    pub(crate) fn observe(&self, observer: Arc<dyn Observer>) {
-        let _ = self.shared().observer.set(observer);
+    /// Lets `observer` hear of the call. Of several, as of one transport within another, only the outermost does: `false` if
+    /// that is another one.
+    pub(crate) fn observe(&self, observer: Arc<dyn Observer>) -> bool {
+        let outermost = self.shared().observer.get_or_init(|| Arc::clone(&observer));
+        Arc::ptr_eq(outermost, &observer)
     }
 
     pub(super) fn tell(&self, tell: impl FnOnce(&dyn Observer, Operation)) {
