@@ -22,7 +22,7 @@ pub(super) struct Watch {
     recorder: Recorder,
     span: Span,
     operation: Operation,
-    method: Method,
+    method: &'static str,
     mode: Mode,
     place: u64,
     began: Instant,
@@ -37,7 +37,7 @@ impl Watch {
         Self {
             span: span(operation, mode),
             place: shared.place(request),
-            method: request.method().clone(),
+            method: method_name(request.method()),
             began: time::now(),
             shared: Arc::clone(shared),
             recorder: recorder.clone(),
@@ -74,7 +74,7 @@ impl Watch {
         };
         let took = time::now().saturating_duration_since(self.began);
         self.shared.ended(self.operation, (self.mode, self.place), outcome, &summary, took);
-        let line = Line { method: &self.method, operation: self.operation, outcome, summary: &summary, took };
+        let line = Line { method: self.method, operation: self.operation, outcome, summary: &summary, took };
         self.span.in_scope(|| line.log());
         line.record(&self.span);
     }
@@ -109,7 +109,7 @@ fn span(operation: Operation, mode: Mode) -> Span {
 
 /// What is said of a call that has ended. Neither keys nor bodies, nor what somebody else has written but a request id.
 struct Line<'a> {
-    method: &'a Method,
+    method: &'static str,
     operation: Operation,
     outcome: Outcome,
     summary: &'a Summary,
@@ -229,6 +229,22 @@ impl fmt::Display for Line<'_> {
             f.write_str(", stripe may have executed it")?;
         }
         f.write_str(")")
+    }
+}
+
+/// The word for a method: what is none of HTTP's may be anything. (Source: OpenTelemetry's semantic conventions for HTTP.)
+pub(super) const fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::TRACE => "TRACE",
+        Method::CONNECT => "CONNECT",
+        _ => "_OTHER",
     }
 }
 
