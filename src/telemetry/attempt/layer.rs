@@ -89,11 +89,11 @@ fn describe<B>(span: &Span, request: &Request<B>, recorder: &Recorder) {
     if resends > 0 {
         span.record("http.request.resend_count", resends);
     }
-    recorder.last_attempt(|attempt| {
-        span.record("stripe.purpose", attempt.purpose.as_str());
-        let queued = attempt.queued.as_millis() as u64;
+    let of_attempt = recorder.last_attempt(|attempt| (attempt.purpose, attempt.queued.as_millis() as u64));
+    if let Some((purpose, queued)) = of_attempt {
+        span.record("stripe.purpose", purpose.as_str());
         if queued > 0 {
             span.record("stripe.queued_ms", queued);
         }
-    });
+    }
 }
