@@ -4,7 +4,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub(super) meter: Arc<Meter>,
     hasher: RandomState,
     pending: Lock<Pending>,
+    /// How many unknown calls had no key.
+    unkeyed: AtomicU64,
     /// Whether anything is pending: while nothing is, nobody takes the lock.
     any: AtomicBool,
     sources: Lock<Vec<Arc<dyn Source>>>,
@@ -52,6 +54,7 @@ impl Shared {
             config,
             hasher: RandomState::new(),
             pending: Lock::new(Pending::new(CAPACITY)),
+            unkeyed: AtomicU64::new(0),
             any: AtomicBool::new(false),
             sources: Lock::new(Vec::new()),
         }
@@ -92,7 +95,9 @@ impl Shared {
         if unknown {
             self.meter.unknown(operation.class(), summary.doubt);
             // Without a key no later call can tell: it is on its own, whatever others do.
-            let subject = known.unwrap_or_else(|| subject(self.hasher.hash_one(time::now())));
+            let subject = known.unwrap_or_else(|| {
+                subject(self.hasher.hash_one(self.unkeyed.fetch_add(1, Ordering::Relaxed)))
+            });
             let displaced = self.change(|pending| pending.add(subject, operation, time::now()));
             displaced.into_iter().for_each(|resolved| self.meter.resolved(resolved));
         } else if let (Some(subject), Some(bound)) = (known, summary.bound) {
