@@ -10,7 +10,10 @@ use http::{Request, Response};
 use pin_project::pin_project;
 
 use super::{shared::Shared, watch::Watch};
-use crate::vocab::{Recorder, Refused, report::HandedOn};
+use crate::vocab::{
+    Recorder, Refused,
+    report::{HandedOn, Observer},
+};
 
 /// The future of [`Telemetry`](super::Telemetry).
 #[pin_project]
@@ -43,7 +46,10 @@ impl<F> ResponseFuture<F> {
         if !shared.config.enabled {
             return Self { state: State::Unseen(call(request)) };
         }
+        let meter = || Arc::clone(&shared.meter) as Arc<dyn Observer>;
         let state = match Recorder::of_one_call(&mut request) {
+            // Somebody outside counts it: twice would be as wrong as not at all.
+            Ok(recorder) if !recorder.observe(meter()) => State::Unseen(call(request)),
             Ok(recorder) => {
                 let watch = Watch::begin(shared, &recorder, &request);
                 let handed_on = alone.then(|| recorder.hand_on(&request));

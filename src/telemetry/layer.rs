@@ -19,7 +19,7 @@ impl TelemetryLayer {
     #[must_use]
     pub fn new(config: TelemetryConfig) -> Self {
         let shared = Arc::new(Shared::new(config));
-        if shared.config.recorder.is_none() {
+        if shared.config.enabled && shared.config.recorder.is_none() {
             sample::register(Arc::downgrade(&shared));
         }
         Self { shared }

@@ -124,7 +124,8 @@ impl Meter {
     }
 
     pub(super) fn unknown(&self, class: Class, doubt: Option<Outcome>) {
-        let cause = doubt.map_or(Cause::Cancelled, Cause::of);
+        // Where no attempt of its own leaves it open, another call with the key does.
+        let cause = doubt.map_or(Cause::InUse, Cause::of);
         self.unknown.count(&self.registrar, [class.index(), cause.index()], 1);
     }
 

@@ -56,10 +56,14 @@
 //! | error | a program or a configuration is wrong: 400, 401, 403, keys that break a rule, the auth gate |
 //! | warn | nobody knows whether it was executed; Stripe or the network failed; a limiter, here or there, said no |
 //! | info | declined, not found; well, but not at the first attempt |
-//! | debug | well; cancelled before anything was sent |
+//! | debug | well; cancelled, where that leaves no question |
 //!
 //! # How it refuses
 //! With [`Refusal::ReportReused`](crate::Refusal::ReportReused) alone, as every layer that opens the account of a call.
+//!
+//! # Of several
+//! Only the outermost counts a call, as of one transport within another. It belongs outside of what sends again: within, it
+//! takes each attempt for a call.
 //!
 //! # Readiness
 //! `poll_ready` is the inner service's.

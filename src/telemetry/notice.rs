@@ -30,6 +30,14 @@ impl fmt::Display for Notice<'_> {
     }
 }
 
+/// Whether it is a date, as `2020-08-27`: other digits may be those of a card.
+fn is_date(word: &[u8]) -> bool {
+    let fits = |(index, byte): (usize, &u8)| {
+        if matches!(index, 4 | 7) { *byte == b'-' } else { byte.is_ascii_digit() }
+    };
+    word.len() == 10 && word.iter().enumerate().all(fits)
+}
+
 /// Whether it is a word of a sentence, a date, or a link without parameters to a page of Stripe's.
 fn is_harmless(word: &str) -> bool {
     let word = word.trim_matches(|letter: char| letter.is_ascii_punctuation());
@@ -42,9 +50,7 @@ fn is_harmless(word: &str) -> bool {
     match (link, word.as_bytes()) {
         (Some(path), _) => lower(path),
         (None, []) => true,
-        (None, [first, ..]) if first.is_ascii_digit() => {
-            word.len() <= 10 && word.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.'))
-        }
+        (None, [first, ..]) if first.is_ascii_digit() => is_date(word.as_bytes()),
         (None, [_, rest @ ..]) => {
             let rest = std::str::from_utf8(rest).unwrap_or_default();
             word.len() <= 20 && (lower(rest) || word.bytes().all(|byte| byte.is_ascii_uppercase()))
@@ -68,6 +74,8 @@ mod tests {
                 "the key sk_test_51H8xYzAbCdEf is used in pi_3PqRsTuVwXyZ now",
                 Some("the key … is used in … now"),
             ),
+            ("the card 4242 4242 4242 4242 of +4915112345", Some("the card … … … … of …")),
+            ("a tab\tbetween\tthem", Some("a …")),
             ("", None),
         ] {
             assert_eq!(shown(notice.as_bytes()), expected.unwrap_or(notice), "{notice}");

@@ -8,11 +8,11 @@ use std::{
 use super::labels::Label;
 use crate::vocab::{ApiVersion, Certainty, Class, Operation, metric};
 
-/// Which call it is: by its key, within its account.
+/// Which call it is: by its key, and by what Stripe binds a key to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Subject {
-    /// A hash of API key and account.
-    pub(super) account: u64,
+    /// A hash of API key, account, method and path.
+    pub(super) place: u64,
     /// A hash of the idempotency key.
     pub(super) key: u64,
 }
@@ -65,6 +65,16 @@ pub(super) struct Entry {
     pub(super) calls: u64,
 }
 
+impl Entry {
+    fn has_expired(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= life(self.operation.api_version())
+    }
+
+    const fn resolved(&self, how: How) -> Resolved {
+        Resolved { class: self.operation.class(), how, calls: self.calls }
+    }
+}
+
 /// All that are pending, up to a number.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -91,21 +101,21 @@ impl Pending {
 
     /// A call ended unknown. Another one may have to go for it.
     pub(super) fn add(&mut self, subject: Subject, operation: Operation, now: Instant) -> Option<Resolved> {
-        if let Some(entry) = self.entries.get_mut(&subject) {
-            entry.calls += 1;
-            return None;
-        }
         let oldest = || self.entries.iter().min_by_key(|(_, entry)| entry.since).map(|(subject, _)| *subject);
-        let displaced = if self.entries.len() < self.capacity { None } else { oldest() };
-        let resolved = displaced.and_then(|oldest| self.resolve(oldest, How::Displaced));
-        self.entries.insert(subject, Entry { operation, since: now, calls: 1 });
+        let goes = match self.entries.get(&subject) {
+            Some(entry) if entry.has_expired(now) => Some(subject),
+            None if self.entries.len() >= self.capacity => oldest(),
+            _ => None,
+        };
+        let resolved = goes.and_then(|subject| self.resolve(subject, How::Displaced, now));
+        self.entries.entry(subject).or_insert(Entry { operation, since: now, calls: 0 }).calls += 1;
         resolved
     }
 
-    /// It is known now.
-    pub(super) fn resolve(&mut self, subject: Subject, how: How) -> Option<Resolved> {
+    /// It is known now; unless Stripe has forgotten its key, so that the answer is that of another execution.
+    pub(super) fn resolve(&mut self, subject: Subject, how: How, now: Instant) -> Option<Resolved> {
         let entry = self.entries.remove(&subject)?;
-        Some(Resolved { class: entry.operation.class(), how, calls: entry.calls })
+        Some(entry.resolved(if entry.has_expired(now) { How::Expired } else { how }))
     }
 
     /// All with this key are known now, or all there are.
@@ -114,7 +124,7 @@ impl Pending {
         self.entries.retain(|subject, entry| {
             let known = key.is_none_or(|key| subject.key == key);
             if known {
-                resolved.push(Resolved { class: entry.operation.class(), how, calls: entry.calls });
+                resolved.push(entry.resolved(how));
             }
             !known
         });
@@ -125,13 +135,9 @@ impl Pending {
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Resolved> {
         let mut resolved = Vec::new();
         self.entries.retain(|_, entry| {
-            let expired = now.saturating_duration_since(entry.since) >= life(entry.operation.api_version());
+            let expired = entry.has_expired(now);
             if expired {
-                resolved.push(Resolved {
-                    class: entry.operation.class(),
-                    how: How::Expired,
-                    calls: entry.calls,
-                });
+                resolved.push(entry.resolved(How::Expired));
             }
             !expired
         });

@@ -31,7 +31,8 @@
 //! in the log line of each call, where it can be searched.
 //!
 //! # Defaults
-//! Requests get 5 s for their head; at most 16 connections are served at a time. Nothing but `GET /metrics` is answered.
+//! A connection is for one request, and gets 10 s, so that whoever sends nothing, or reads nothing, keeps nobody else out for
+//! longer; at most 16 are served at a time. Nothing but `GET /metrics` is answered.
 //!
 //! # How it refuses
 //! With [`InstallError`] where another recorder is installed, and [`ServeError`] where the address cannot be listened on.
@@ -41,14 +42,21 @@ use std::{convert::Infallible, fmt, io, net::SocketAddr, sync::Arc, time::Durati
 use http::{Method, Request, Response, StatusCode, header::ALLOW, header::CONTENT_TYPE};
 use http_body_util::Full;
 use hyper::{body::Bytes, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::Semaphore,
+    task::JoinHandle,
+    time::timeout,
+};
 
 use super::sample;
 use crate::vocab::metric::{ALL, MetricKind};
 
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a connection in all: as long as Prometheus waits by default.
+const PATIENCE: Duration = Duration::from_secs(10);
 const CONNECTIONS: usize = 16;
 const UPKEEP: Duration = Duration::from_secs(5);
 /// After an error of the listener, as of too many open files, which passes by itself.
@@ -140,15 +148,17 @@ impl Exporter {
             let exporter = self.clone();
             tokio::spawn(async move {
                 let _place = place;
-                let service = service_fn(|request| exporter.answer(request));
-                // What goes wrong is the scraper's business.
-                let _ = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEAD_TIMEOUT)
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
+                exporter.answer_over(stream).await;
             });
         }
+    }
+
+    async fn answer_over(&self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let service = service_fn(|request| self.answer(request));
+        let exchange =
+            http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
+        // What goes wrong is the scraper's business.
+        let _ = timeout(PATIENCE, exchange).await;
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -241,6 +251,25 @@ impl std::error::Error for ServeError {
         match self {
             Self::Install(_) => None,
             Self::Listen { source, .. } => Some(source),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_sends_nothing_or_reads_nothing_gives_its_place_back() {
+        for request in ["", "GET /met", "GET /metrics HTTP/1.1\r\n\r\n"] {
+            let exporter = Exporter { handle: PrometheusBuilder::new().build_recorder().handle() };
+            // Room for the request, and not for the answer.
+            let (mut scraper, served) = duplex(32);
+            scraper.write_all(request.as_bytes()).await.unwrap();
+            let connection = timeout(Duration::from_secs(3_600), exporter.answer_over(served));
+            connection.await.unwrap_or_else(|_| panic!("it is cut off after {request:?}"));
         }
     }
 }

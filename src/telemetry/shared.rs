@@ -4,12 +4,13 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
+use http::{HeaderName, HeaderValue, Request, header::AUTHORIZATION};
+use metrics::{NoopRecorder, Recorder};
 
 use super::{
     TelemetryConfig,
@@ -26,13 +27,17 @@ use crate::vocab::{
 /// So many unknown calls are remembered. Whoever has more has a problem that another one does not make worse.
 const CAPACITY: usize = 4_096;
 
-const STRIPE_ACCOUNT: HeaderName = HeaderName::from_static("stripe-account");
+/// Whose account it is about, besides the API key's.
+const ACCOUNTS: [HeaderName; 2] =
+    [HeaderName::from_static("stripe-account"), HeaderName::from_static("stripe-context")];
 
 pub(super) struct Shared {
     pub(super) config: TelemetryConfig,
     pub(super) meter: Arc<Meter>,
     hasher: RandomState,
     pending: Lock<Pending>,
+    /// How many unknown calls had no key.
+    unkeyed: AtomicU64,
     /// Whether anything is pending: while nothing is, nobody takes the lock.
     any: AtomicBool,
     sources: Lock<Vec<Arc<dyn Source>>>,
@@ -40,12 +45,16 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(config: TelemetryConfig) -> Self {
-        let registrar = Registrar::new(config.recorder.clone(), &config.transport);
+        // Turned off, it writes nothing, and not even zeros over what another transport of the same name counts.
+        let nobody = || Some(Arc::new(NoopRecorder) as Arc<dyn Recorder + Send + Sync>);
+        let recorder = if config.enabled { config.recorder.clone() } else { nobody() };
+        let registrar = Registrar::new(recorder, &config.transport);
         Self {
             meter: Arc::new(Meter::new(registrar, config.max_operations.get())),
             config,
             hasher: RandomState::new(),
             pending: Lock::new(Pending::new(CAPACITY)),
+            unkeyed: AtomicU64::new(0),
             any: AtomicBool::new(false),
             sources: Lock::new(Vec::new()),
         }
@@ -55,10 +64,13 @@ impl Shared {
         self.sources.with(|sources| sources.push(source));
     }
 
-    /// For whom a request with these headers is made, so that a key of one account is not taken for another's.
-    pub(super) fn account(&self, headers: &HeaderMap) -> u64 {
-        let value = |name: &HeaderName| headers.get(name).map(|value| value.as_bytes());
-        self.hasher.hash_one((value(&AUTHORIZATION), value(&STRIPE_ACCOUNT)))
+    /// For whom a request is made, and where it goes, so that its key is not taken for that of another account, or of
+    /// another request: Stripe binds a key to all of it.
+    pub(super) fn place<B>(&self, request: &Request<B>) -> u64 {
+        let headers = request.headers();
+        let value = |name| headers.get(name).map(HeaderValue::as_bytes);
+        let whose = (value(AUTHORIZATION), ACCOUNTS.map(value));
+        self.hasher.hash_one((whose, request.method(), request.uri().path()))
     }
 
     fn key(&self, key: &IdempotencyKey) -> u64 {
@@ -69,7 +81,7 @@ impl Shared {
     pub(super) fn ended(
         &self,
         operation: Operation,
-        (mode, account): (Mode, u64),
+        (mode, place): (Mode, u64),
         outcome: Outcome,
         summary: &Summary,
         took: Duration,
@@ -79,16 +91,18 @@ impl Shared {
         if !unknown && (summary.bound.is_none() || !self.any.load(Ordering::Acquire)) {
             return;
         }
-        let subject = |key| Subject { account, key };
+        let subject = |key| Subject { place, key };
         let known = summary.key.as_ref().map(|key| subject(self.key(key)));
         if unknown {
             self.meter.unknown(operation.class(), summary.doubt);
             // Without a key no later call can tell: it is on its own, whatever others do.
-            let subject = known.unwrap_or_else(|| subject(self.hasher.hash_one(time::now())));
+            let subject = known.unwrap_or_else(|| {
+                subject(self.hasher.hash_one(self.unkeyed.fetch_add(1, Ordering::Relaxed)))
+            });
             let displaced = self.change(|pending| pending.add(subject, operation, time::now()));
             displaced.into_iter().for_each(|resolved| self.meter.resolved(resolved));
         } else if let (Some(subject), Some(bound)) = (known, summary.bound) {
-            let resolved = self.change(|pending| pending.resolve(subject, How::by(bound)));
+            let resolved = self.change(|pending| pending.resolve(subject, How::by(bound), time::now()));
             resolved.into_iter().for_each(|resolved| self.meter.resolved(resolved));
         }
     }
@@ -111,7 +125,8 @@ impl Shared {
 
     pub(super) fn pending(&self) -> Vec<PendingCall> {
         let now = time::now();
-        let entries = self.pending.with(|pending| pending.entries());
+        let (expired, entries) = self.change(|pending| (pending.expire(now), pending.entries()));
+        expired.into_iter().for_each(|resolved| self.meter.resolved(resolved));
         entries.into_iter().map(|entry| PendingCall::new(entry, now)).collect()
     }
 

@@ -22,9 +22,9 @@ pub(super) struct Watch {
     recorder: Recorder,
     span: Span,
     operation: Operation,
-    method: Method,
+    method: &'static str,
     mode: Mode,
-    account: u64,
+    place: u64,
     began: Instant,
     returned: bool,
 }
@@ -32,14 +32,13 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn begin<B>(shared: &Arc<Shared>, recorder: &Recorder, request: &Request<B>) -> Self {
         let operation = recorder.operation(request);
-        recorder.observe(Arc::clone(&shared.meter) as Arc<dyn Observer>);
         shared.meter.call_began(operation.class());
         let brings_key = request.headers().contains_key(AUTHORIZATION);
         let mode = if brings_key { Mode::of(request.headers()) } else { shared.config.keyless };
         Self {
             span: span(operation, mode),
-            account: shared.account(request.headers()),
-            method: request.method().clone(),
+            place: shared.place(request),
+            method: method_name(request.method()),
             began: time::now(),
             shared: Arc::clone(shared),
             recorder: recorder.clone(),
@@ -75,8 +74,8 @@ impl Watch {
             None => Outcome::Refused,
         };
         let took = time::now().saturating_duration_since(self.began);
-        self.shared.ended(self.operation, (self.mode, self.account), outcome, &summary, took);
-        let line = Line { method: &self.method, operation: self.operation, outcome, summary: &summary, took };
+        self.shared.ended(self.operation, (self.mode, self.place), outcome, &summary, took);
+        let line = Line { method: self.method, operation: self.operation, outcome, summary: &summary, took };
         self.span.in_scope(|| line.log());
         line.record(&self.span);
     }
@@ -111,7 +110,7 @@ fn span(operation: Operation, mode: Mode) -> Span {
 
 /// What is said of a call that has ended. Neither keys nor bodies, nor what somebody else has written but a request id.
 struct Line<'a> {
-    method: &'a Method,
+    method: &'static str,
     operation: Operation,
     outcome: Outcome,
     summary: &'a Summary,
@@ -211,7 +210,8 @@ impl fmt::Display for Line<'_> {
             (Outcome::Refused | Outcome::Cancelled, _) | (_, None) => f.write_str(self.outcome.as_str())?,
             (_, Some(status)) => write!(f, "{}", status.as_u16())?,
         }
-        write!(f, " in {:.0?} ({} attempt", self.took, summary.attempts)?;
+        let digits = usize::from(self.took >= Duration::from_secs(1));
+        write!(f, " in {:.digits$?} ({} attempt", self.took, summary.attempts)?;
         if summary.attempts != 1 {
             f.write_str("s")?;
         }
@@ -231,6 +231,22 @@ impl fmt::Display for Line<'_> {
             f.write_str(", stripe may have executed it")?;
         }
         f.write_str(")")
+    }
+}
+
+/// The word for a method: what is none of HTTP's may be anything. (Source: OpenTelemetry's semantic conventions for HTTP.)
+pub(super) const fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::TRACE => "TRACE",
+        Method::CONNECT => "CONNECT",
+        _ => "_OTHER",
     }
 }
 

@@ -4,7 +4,8 @@ use super::metric::Metric;
 
 /// Has values that are read when somebody looks, as the states of circuits and the length of a queue.
 ///
-/// What is read only then costs nothing in between. `telemetry` asks its sources whenever the metrics are scraped.
+/// What is read only then costs nothing in between. `telemetry` asks its sources whenever the metrics are scraped. One of your
+/// own can only pass on what those of this crate say: nobody else writes its metrics, or labels that are not in the contract.
 pub trait Source: Send + Sync {
     /// Says how things stand.
     fn sample(&self, sample: &mut Sample<'_>);
@@ -30,12 +31,12 @@ impl<'a> Sample<'a> {
 
 impl Sample<'_> {
     /// The present value of a gauge. The labels' values are in the order of the metric's labels.
-    pub fn gauge(&mut self, metric: &'static Metric, labels: &[&'static str], value: f64) {
+    pub(crate) fn gauge(&mut self, metric: &'static Metric, labels: &[&'static str], value: f64) {
         (self.0)(metric, labels, Value::Gauge(value));
     }
 
     /// How many there have been up to now.
-    pub fn total(&mut self, metric: &'static Metric, labels: &[&'static str], value: u64) {
+    pub(crate) fn total(&mut self, metric: &'static Metric, labels: &[&'static str], value: u64) {
         (self.0)(metric, labels, Value::Total(value));
     }
 }

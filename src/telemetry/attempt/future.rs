@@ -9,7 +9,7 @@ use pin_project::pin_project;
 use tracing::Span;
 
 use super::super::watch::error_type;
-use crate::vocab::{Outcome, Recorder};
+use crate::vocab::{Attempt, Outcome, Recorder};
 
 /// The future of [`AttemptSpan`](super::AttemptSpan).
 #[pin_project]
@@ -51,27 +51,28 @@ impl<F: Future> Future for ResponseFuture<F> {
 
 impl Drop for Seen {
     fn drop(&mut self) {
-        let (span, Some(recorder)) = (&self.span, &self.recorder) else { return };
-        recorder.last_attempt(|attempt| {
-            span.record("stripe.outcome", attempt.outcome.as_str());
-            span.record("stripe.certainty", attempt.certainty.as_str());
-            if let Some(status) = attempt.status {
-                span.record("http.response.status_code", status.as_u16());
-            }
-            if let Some(id) = &attempt.request_id {
-                span.record("stripe.request_id", id.as_str());
-            }
-            if attempt.replayed {
-                span.record("stripe.idempotency.replayed", true);
-            }
-            if let Outcome::RateLimited(reason) = attempt.outcome {
-                span.record("stripe.rate_limited_reason", reason.as_str());
-            }
-            if let Some(error) = error_type(attempt.outcome) {
-                span.record("error.type", error);
-                span.record("otel.status_code", "ERROR");
-            }
-        });
+        let span = &self.span;
+        // A copy: a subscriber may be anybody's, and may read the report.
+        let attempt = self.recorder.as_ref().and_then(|recorder| recorder.last_attempt(Attempt::clone));
+        let Some(attempt) = attempt else { return };
+        span.record("stripe.outcome", attempt.outcome.as_str());
+        span.record("stripe.certainty", attempt.certainty.as_str());
+        if let Some(status) = attempt.status {
+            span.record("http.response.status_code", status.as_u16());
+        }
+        if let Some(id) = &attempt.request_id {
+            span.record("stripe.request_id", id.as_str());
+        }
+        if attempt.replayed {
+            span.record("stripe.idempotency.replayed", true);
+        }
+        if let Outcome::RateLimited(reason) = attempt.outcome {
+            span.record("stripe.rate_limited_reason", reason.as_str());
+        }
+        if let Some(error) = error_type(attempt.outcome) {
+            span.record("error.type", error);
+            span.record("otel.status_code", "ERROR");
+        }
     }
 }
 

@@ -1,8 +1,8 @@
-use http::Request;
+use http::{Request, uri::Scheme};
 use tower::Layer;
 use tracing::{Span, field::Empty};
 
-use super::{AttemptSpan, ResponseFuture};
+use super::{super::watch::method_name, AttemptSpan, ResponseFuture};
 use crate::vocab::Recorder;
 
 /// Opens a span for each attempt. See the [module docs](crate::telemetry).
@@ -51,16 +51,18 @@ impl<S> Layer<S> for AttemptSpanLayer {
 
 /// (Source of the names: OpenTelemetry's semantic conventions for HTTP clients.)
 fn span<B>(request: &Request<B>) -> Span {
+    let (method, uri) = (method_name(request.method()), request.uri());
+    let port = if uri.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
     tracing::info_span!(
         target: "tower_stripe",
         "stripe.attempt",
-        otel.name = request.method().as_str(),
+        otel.name = method,
         otel.kind = "client",
         otel.status_code = Empty,
-        http.request.method = request.method().as_str(),
+        http.request.method = method,
         url.template = Empty,
-        server.address = request.uri().host(),
-        server.port = request.uri().port_u16().unwrap_or(443),
+        server.address = uri.host(),
+        server.port = uri.port_u16().unwrap_or(port),
         http.request.resend_count = Empty,
         http.response.status_code = Empty,
         error.type = Empty,
@@ -78,17 +80,20 @@ fn span<B>(request: &Request<B>) -> Span {
 fn describe<B>(span: &Span, request: &Request<B>, recorder: &Recorder) {
     let template = recorder.operation(request).template();
     span.record("url.template", template);
-    span.record("otel.name", tracing::field::display(format_args!("{} {template}", request.method())));
+    span.record(
+        "otel.name",
+        tracing::field::display(format_args!("{} {template}", method_name(request.method()))),
+    );
     // This one is counted already.
     let resends = recorder.attempts_made().saturating_sub(1);
     if resends > 0 {
         span.record("http.request.resend_count", resends);
     }
-    recorder.last_attempt(|attempt| {
-        span.record("stripe.purpose", attempt.purpose.as_str());
-        let queued = attempt.queued.as_millis() as u64;
+    let of_attempt = recorder.last_attempt(|attempt| (attempt.purpose, attempt.queued.as_millis() as u64));
+    if let Some((purpose, queued)) = of_attempt {
+        span.record("stripe.purpose", purpose.as_str());
         if queued > 0 {
             span.record("stripe.queued_ms", queued);
         }
-    });
+    }
 }

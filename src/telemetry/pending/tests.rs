@@ -7,8 +7,8 @@ fn refund() -> Operation {
     Operation::new("refunds.create").unwrap()
 }
 
-const fn subject(account: u64, key: u64) -> Subject {
-    Subject { account, key }
+const fn subject(place: u64, key: u64) -> Subject {
+    Subject { place, key }
 }
 
 fn after(seconds: u64) -> Duration {
@@ -25,8 +25,8 @@ fn what_is_pending_is_so_until_it_is_known() {
     assert_eq!(pending.calls()[Class::Money.index()], 3);
     assert_eq!(pending.oldest(), Some(now), "since the first of them");
     let resolved = Resolved { class: Class::Money, how: How::Executed, calls: 2 };
-    assert_eq!(pending.resolve(subject(1, 1), How::Executed), Some(resolved));
-    assert_eq!(pending.resolve(subject(1, 1), How::Executed), None, "it is known already");
+    assert_eq!(pending.resolve(subject(1, 1), How::Executed, now), Some(resolved));
+    assert_eq!(pending.resolve(subject(1, 1), How::Executed, now), None, "it is known already");
     assert_eq!(pending.entries(), [Entry { operation: refund(), since: now + after(1), calls: 1 }]);
 }
 
@@ -54,6 +54,19 @@ fn a_key_that_stripe_has_forgotten_tells_nothing_any_more() {
     assert_eq!(day, [Resolved { class: Class::Money, how: How::Expired, calls: 1 }]);
     assert!(pending.expire(now + after(30 * 86_400 - 1)).is_empty());
     assert_eq!(pending.expire(now + after(30 * 86_400)).len(), 1);
+}
+
+/// Also where nobody looked in between.
+#[test]
+fn what_has_expired_is_neither_resolved_nor_joined_by_a_later_call() {
+    let (now, day) = (time::now(), after(86_400));
+    let mut pending = Pending::new(2);
+    pending.add(subject(1, 1), refund(), now);
+    pending.add(subject(1, 2), refund(), now);
+    let expired = Some(Resolved { class: Class::Money, how: How::Expired, calls: 1 });
+    assert_eq!(pending.resolve(subject(1, 1), How::Executed, now + day), expired);
+    assert_eq!(pending.add(subject(1, 2), refund(), now + day), expired);
+    assert_eq!(pending.entries(), [Entry { operation: refund(), since: now + day, calls: 1 }]);
 }
 
 #[test]
@@ -108,7 +121,7 @@ proptest! {
                     pending.add(subject(account, key), refund(), now).into_iter().collect()
                 }
                 Step::Resolve(account, key) => {
-                    pending.resolve(subject(account, key), How::Rejected).into_iter().collect()
+                    pending.resolve(subject(account, key), How::Rejected, now).into_iter().collect()
                 }
                 Step::ResolveKey(key) => pending.resolve_all(Some(key), How::Told),
                 Step::Pass(seconds) => {

@@ -34,6 +34,7 @@ pub(crate) struct Summary {
     pub(crate) status: Option<StatusCode>,
     pub(crate) request_id: Option<RequestId>,
     pub(crate) replayed: bool,
+    /// What the attempts up to now prove, whatever may follow: within a layer that retries, more may.
     pub(crate) certainty: Certainty,
     pub(crate) attempts: u32,
     pub(crate) stopped: Option<Stop>,
@@ -52,9 +53,11 @@ impl Recorder {
         refused.report().map(Self::over).unwrap_or_default()
     }
 
-    /// Lets `observer` hear of the call. Of several, as of one transport within another, only the outermost does.
-    pub(crate) fn observe(&self, observer: Arc<dyn Observer>) {
-        let _ = self.shared().observer.set(observer);
+    /// Lets `observer` hear of the call. Of several, as of one transport within another, only the outermost does: `false` if
+    /// that is another one.
+    pub(crate) fn observe(&self, observer: Arc<dyn Observer>) -> bool {
+        let outermost = self.shared().observer.get_or_init(|| Arc::clone(&observer));
+        Arc::ptr_eq(outermost, &observer)
     }
 
     pub(super) fn tell(&self, tell: impl FnOnce(&dyn Observer, Operation)) {
@@ -79,6 +82,11 @@ impl Recorder {
 }
 
 impl State {
+    /// What the open attempt, which an outer layer will close, has come to, if that leaves it open.
+    fn open_doubt(&self) -> Option<Outcome> {
+        self.current.as_ref().filter(|open| open.certainty == Certainty::Unknown).map(|open| open.outcome)
+    }
+
     fn summary(&self) -> Summary {
         let latest = self.latest();
         let standing = self.standing_now();
@@ -89,12 +97,12 @@ impl State {
             status: latest.and_then(|attempt| attempt.status),
             request_id: latest.and_then(|attempt| attempt.request_id.clone()),
             replayed: latest.is_some_and(|attempt| attempt.replayed),
-            certainty: self.certainty_now(),
+            certainty: if self.mistaken { Certainty::Unknown } else { standing.certainty() },
             attempts: self.made_now(),
             stopped: self.stopped,
-            doubt: self.doubt,
+            doubt: self.open_doubt().or(self.doubt),
             bound: standing.bound(),
-            key: self.key.as_ref().map(|key| key.key.clone()),
+            key: self.key(),
             cut: self.cut,
         }
     }

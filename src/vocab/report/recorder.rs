@@ -544,6 +544,10 @@ impl HandedOn {
             presumed.is_some()
         });
         if presumed {
+            #[cfg(feature = "telemetry")]
+            if let Some((_, headers)) = head {
+                recorder.look_for_notice(headers);
+            }
             recorder.close(end);
         }
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use stripe_sim::{Canned, Fault, Reason, Sim, Step};
-use tower_stripe::{RetryLimit, StripeTransport, breaker::Scope};
+use tower_stripe::{ReportHandle, RetryLimit, StripeTransport, breaker::Scope};
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -17,7 +17,7 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, Registry, layer::Context, prelude::*, registry::LookupSpan};
 
-use crate::support::{get, keyed, payment, payment_with, sim, transport, with};
+use crate::support::{get, keyed, payment, payment_with, request, sim, transport, with};
 
 /// What was told of a span or an event.
 #[derive(Clone, Debug)]
@@ -170,6 +170,65 @@ async fn an_attempts_span_has_the_names_of_opentelemetrys_conventions() {
     assert_eq!(all("stripe.certainty"), [Some("unknown"), Some("rejected"), Some("executed")]);
     assert_eq!(all("stripe.idempotency.replayed"), [None, None, Some("true")]);
     assert_eq!(all("stripe.purpose"), [Some("first"), Some("retry"), Some("retry")]);
+}
+
+/// (Source: OpenTelemetry's semantic conventions: what is no known method is `_OTHER`.)
+#[tokio::test(start_paused = true)]
+async fn a_method_that_nobody_knows_is_not_written_down() {
+    let sim = sim();
+    let (book, _guard) = Book::opened();
+    let method = "sk_test_in_the_wrong_place";
+    let odd = request(method, "/v1/customers", "o", "");
+    let _ = transport(&sim).send(with(odd, RetryLimit::NONE)).await;
+    let attempts = book.all("stripe.attempt");
+    assert_eq!(attempts[0].field("http.request.method"), Some("_OTHER"));
+    assert!(book.lines()[0].1.starts_with("_OTHER other => "), "{:?}", book.lines());
+    let all = format!("{:?} {:?} {:?}", book.all("stripe.call"), attempts, book.all("event"));
+    assert!(!all.contains(method), "{all}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_port_is_that_of_the_scheme_where_none_is_named() {
+    let client = tower::service_fn(|_: http::Request<http_body_util::Full<bytes::Bytes>>| async {
+        Ok::<_, tower_stripe::BoxError>(http::Response::new(http_body_util::Empty::<bytes::Bytes>::new()))
+    });
+    let layer = StripeTransport::builder().allow_host("127.0.0.1").build().expect("valid settings");
+    for (uri, port) in [("http://127.0.0.1/v1/balance", "80"), ("http://127.0.0.1:8080/v1/balance", "8080")] {
+        let (book, _guard) = Book::opened();
+        let mut request = get("/v1/balance", "o");
+        *request.uri_mut() = uri.parse().expect("a URI");
+        let _ = layer.layer(client).send(with(request, RetryLimit::NONE)).await;
+        assert_eq!(book.all("stripe.attempt")[0].field("server.port"), Some(port), "{uri}");
+    }
+}
+
+/// Reads the report of a call whenever something is recorded.
+struct Reader(ReportHandle);
+
+impl<S: Subscriber> Layer<S> for Reader {
+    fn on_record(&self, _: &span::Id, _: &span::Record<'_>, _: Context<'_, S>) {
+        assert!(self.0.report().attempts().len() < 9);
+    }
+}
+
+/// A subscriber is anybody's: no lock is held while it is told.
+#[test]
+fn a_subscriber_may_read_the_report_of_the_call_that_it_is_told_of() {
+    let (done, ended) = std::sync::mpsc::channel();
+    // In a thread of its own, since it would never end.
+    std::thread::spawn(move || {
+        let handle = ReportHandle::new();
+        let _guard = tracing::subscriber::set_default(Registry::default().with(Reader(handle.clone())));
+        tracing::callsite::rebuild_interest_cache();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let sim = sim();
+        sim.script("o", [Step::Fault(Fault::F3)]);
+        runtime.expect("a runtime").block_on(async {
+            transport(&sim).send(with(payment("o"), handle)).await.expect("paid");
+        });
+        done.send(()).expect("the test waits");
+    });
+    ended.recv_timeout(std::time::Duration::from_secs(60)).expect("it ends");
 }
 
 #[tokio::test(start_paused = true)]
