@@ -5,28 +5,22 @@
 
 #![expect(clippy::print_stdout, reason = "it is what it is for")]
 
+mod support;
+
 use std::{
-    convert::Infallible,
     env,
-    future::{Ready, ready},
     hint::black_box,
     process::{Command, ExitCode},
     sync::Arc,
-    task::{Context, Poll},
 };
 
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
-use http_body_util::{Empty, Full};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::runtime::Builder;
 use tower::Service;
-use tower_stripe::{
-    StripeTransport,
-    governor::{Bucket, GovernorConfig, Limit},
-    telemetry::TelemetryConfig,
-};
+use tower_stripe::{StripeTransport, telemetry::TelemetryConfig};
 use tracing_subscriber::prelude::*;
+
+use self::support::{Null, payment, unlimited};
 
 const FEW: u64 = 200;
 const MANY: u64 = 1_200;
@@ -90,12 +84,11 @@ fn run(variant: &str, calls: u64) {
     if variant == "subscriber" {
         tracing_subscriber::registry().with(Nothing).init();
     }
-    // As in `overhead`: counts everything, and lets everything pass.
-    let governor = GovernorConfig::builder()
-        .limit(Bucket::Global, Limit::UNLIMITED)
-        .limit(Bucket::EachOperation, Limit::UNLIMITED);
-    let layer =
-        StripeTransport::builder().governor(governor).telemetry(telemetry).build().expect("valid settings");
+    let layer = StripeTransport::builder()
+        .governor(unlimited())
+        .telemetry(telemetry)
+        .build()
+        .expect("valid settings");
     let stripe = layer.layer(Null);
     let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
@@ -113,33 +106,3 @@ fn run(variant: &str, calls: u64) {
 struct Nothing;
 
 impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Nothing {}
-
-/// A client that has the answer already.
-#[derive(Clone, Copy)]
-struct Null;
-
-impl<B> Service<Request<B>> for Null {
-    type Response = Response<Empty<Bytes>>;
-    type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<B>) -> Self::Future {
-        let mut response = Response::new(Empty::new());
-        response.headers_mut().insert("request-id", HeaderValue::from_static("req_4f6DzA"));
-        ready(Ok(response))
-    }
-}
-
-fn payment() -> Request<Full<Bytes>> {
-    Request::post("https://api.stripe.com/v1/payment_intents")
-        .header("authorization", format!("Bearer {}", "sk_test_123"))
-        .header("content-type", "application/x-www-form-urlencoded")
-        .header("stripe-version", "2026-07-29.dahlia")
-        .header("user-agent", "Stripe/v1 RustBindings/1.0")
-        .body(Full::from("amount=1099&currency=eur"))
-        .expect("a valid request")
-}

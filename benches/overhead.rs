@@ -3,17 +3,14 @@
 //! The client answers at once and does nothing. What counts is the difference to it in allocations, which repeats
 //! exactly; the times depend on the machine.
 
-use std::{
-    convert::Infallible,
-    future::{Ready, ready},
-    sync::Arc,
-    task::{Context, Poll},
-};
+mod support;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use divan::{AllocProfiler, Bencher};
-use http::{HeaderValue, Request, Response};
-use http_body_util::{Empty, Full};
+use http::Request;
+use http_body_util::Full;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::runtime::{Builder, Runtime};
 use tower::{Layer, Service, ServiceExt};
@@ -23,7 +20,7 @@ use tower_stripe::{
     breaker::BreakerLayer,
     classify::ClassifyLayer,
     edge::EdgeLayer,
-    governor::{Bucket, GovernorBuilder, GovernorConfig, GovernorLayer, Limit},
+    governor::GovernorLayer,
     idempotency::IdempotencyLayer,
     request_id::RequestIdLayer,
     retry::RetryLayer,
@@ -31,42 +28,13 @@ use tower_stripe::{
     timeout::TimeoutLayer,
 };
 
+use self::support::{Null, payment, unlimited};
+
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
 
 fn main() {
     divan::main();
-}
-
-/// A client that has the answer already.
-#[derive(Clone, Copy)]
-struct Null;
-
-impl<B> Service<Request<B>> for Null {
-    type Response = Response<Empty<Bytes>>;
-    type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<B>) -> Self::Future {
-        let mut response = Response::new(Empty::new());
-        response.headers_mut().insert("request-id", HeaderValue::from_static("req_4f6DzA"));
-        ready(Ok(response))
-    }
-}
-
-/// A payment, with headers as an SDK writes them: made at run time.
-fn payment() -> Request<Full<Bytes>> {
-    Request::post("https://api.stripe.com/v1/payment_intents")
-        .header("authorization", format!("Bearer {}", "sk_test_123"))
-        .header("content-type", "application/x-www-form-urlencoded")
-        .header("stripe-version", "2026-07-29.dahlia")
-        .header("user-agent", "Stripe/v1 RustBindings/1.0")
-        .body(Full::from("amount=1099&currency=eur"))
-        .expect("a valid request")
 }
 
 fn measure<S>(bencher: Bencher<'_, '_>, service: S)
@@ -122,13 +90,6 @@ fn h_auth_gate(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn i_breaker(bencher: Bencher<'_, '_>) {
     measure(bencher, BreakerLayer::default().layer(EdgeLayer::new().layer(Null)));
-}
-
-/// Counts everything, and lets everything pass: waits would be measured otherwise.
-fn unlimited() -> GovernorBuilder {
-    GovernorConfig::builder()
-        .limit(Bucket::Global, Limit::UNLIMITED)
-        .limit(Bucket::EachOperation, Limit::UNLIMITED)
 }
 
 #[divan::bench]

@@ -13,7 +13,7 @@ use tower::Service;
 
 use super::{Admit, Ask, Ended, Gate, PROBE_PATH, PROBE_TIMEOUT};
 use crate::vocab::{
-    Certainty, FailureKind, Outcome, Purpose, Recorder, Refusal, Refused, Replay, TransportError,
+    Attempt, Certainty, FailureKind, Outcome, Purpose, Recorder, Refusal, Refused, Replay, TransportError,
     report::{Entered, Held},
     time,
 };
@@ -191,6 +191,10 @@ where
                     };
                     match admitted {
                         Ok(permit) => {
+                            let waited =
+                                |attempt: &Attempt| time::now().saturating_duration_since(attempt.began);
+                            let waited = recorder.last_attempt(waited).unwrap_or_default();
+                            tracing::debug!(waited_ms = waited.as_millis() as u64, "its turn has come");
                             this.state.set(State::Readying { permit, request, probe: None, alarm: None });
                             continue;
                         }

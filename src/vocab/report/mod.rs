@@ -1,6 +1,7 @@
 //! The account of a call: [`Report`] is what it says, [`ReportHandle`] reads it, [`Recorder`] writes it.
 
 mod account;
+mod entered;
 mod handle;
 #[cfg(feature = "telemetry")]
 mod observer;
@@ -12,8 +13,9 @@ pub(crate) use self::observer::{Observer, Summary};
 pub(crate) use self::recorder::Held;
 pub use self::{
     account::{Report, Stop},
+    entered::{Entered, HandedOn},
     handle::ReportHandle,
-    recorder::{Entered, HandedOn, Recorder},
+    recorder::Recorder,
 };
 
 #[cfg(test)]

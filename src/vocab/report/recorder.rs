@@ -10,6 +10,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 
 use super::{
     account::Stop,
+    entered::{Entered, HandedOn},
     handle::{ReportHandle, Shared},
     state::{Claim, End, Key, State},
 };
@@ -430,7 +431,7 @@ impl Recorder {
     }
 
     /// Closes the open attempt, and returns its account.
-    fn close(&self, end: End) -> Option<Attempt> {
+    pub(super) fn close(&self, end: End) -> Option<Attempt> {
         let (attempt, before) = self.shared().state.with(|state| {
             let before = state.first.as_ref().map(|first| state.later.last().unwrap_or(first).outcome);
             (state.close(end), before)
@@ -480,81 +481,4 @@ fn claim<B>(request: &Request<B>) -> Claim {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     attempt: u64,
-}
-
-/// An attempt that a layer is in. Dropped before it was closed, it records that the caller went away.
-#[derive(Debug)]
-#[must_use = "dropping it records that the caller went away"]
-pub struct Entered(Option<Recorder>);
-
-impl Entered {
-    /// Adds a response head, if this layer owns the attempt and no layer within has added it.
-    pub fn answered(&self, status: StatusCode, headers: &HeaderMap) {
-        if let Some(recorder) = &self.0 {
-            recorder.answered_if_unheard(status, headers);
-        }
-    }
-
-    /// Closes the attempt, and returns its account, if this layer owns it. An attempt of which nothing is known ended
-    /// in a failure that proves nothing.
-    pub fn close(mut self) -> Option<Attempt> {
-        self.end(End::Returned)
-    }
-
-    fn end(&mut self, end: End) -> Option<Attempt> {
-        let recorder = self.0.take()?;
-        recorder.shared().open.store(false, Ordering::Relaxed);
-        recorder.close(end)
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.end(End::Dropped);
-    }
-}
-
-/// A request that a layer outside of all attempts has handed on. Dropped before it was closed, it records that the
-/// caller went away.
-#[derive(Debug)]
-#[must_use = "dropping it records that the caller went away"]
-pub struct HandedOn {
-    recorder: Option<Recorder>,
-    since: Instant,
-}
-
-impl HandedOn {
-    /// The inner service has returned: with a response, or with an error of which nothing is known.
-    pub fn close(mut self, head: Option<(StatusCode, &HeaderMap)>) {
-        self.end(End::Returned, head);
-    }
-
-    fn end(&mut self, end: End, head: Option<(StatusCode, &HeaderMap)>) {
-        let Some(recorder) = self.recorder.take() else { return };
-        let presumed = recorder.shared().state.with(|state| {
-            let presumed = state.presumed();
-            if let Some(mut attempt) = presumed.clone() {
-                attempt.began = self.since;
-                if let (Some((status, headers)), Some(kind)) = (head, state.kind) {
-                    attempt.answered(kind, status, headers);
-                }
-                state.current = Some(attempt);
-            }
-            state.handed_on = false;
-            presumed.is_some()
-        });
-        if presumed {
-            #[cfg(feature = "telemetry")]
-            if let Some((_, headers)) = head {
-                recorder.look_for_notice(headers);
-            }
-            recorder.close(end);
-        }
-    }
-}
-
-impl Drop for HandedOn {
-    fn drop(&mut self) {
-        self.end(End::Dropped, None);
-    }
 }

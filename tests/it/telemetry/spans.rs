@@ -5,11 +5,16 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    num::NonZeroU32,
     sync::{Arc, Mutex},
 };
 
 use stripe_sim::{Canned, Fault, Reason, Sim, Step};
-use tower_stripe::{ReportHandle, RetryLimit, StripeTransport, breaker::Scope};
+use tower_stripe::{
+    ReportHandle, RetryLimit, StripeTransport,
+    breaker::Scope,
+    governor::{Bucket, GovernorConfig, Limit},
+};
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -17,7 +22,7 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, Registry, layer::Context, prelude::*, registry::LookupSpan};
 
-use crate::support::{get, keyed, payment, payment_with, request, sim, transport, with};
+use crate::support::{get, keyed, payment, payment_with, request, sim, transport, transport_of, with};
 
 /// What was told of a span or an event.
 #[derive(Clone, Debug)]
@@ -255,6 +260,26 @@ async fn what_happens_in_between_are_events_within_the_call() {
     let notice = notice.expect("it is told");
     assert_eq!((notice.field("notice"), notice.level), (Some("upgrade soon"), Level::WARN));
     assert!(events.iter().any(|event| event.field("partition") == Some("api/live/write")), "{events:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_a_turn_is_an_event_and_stands_in_the_span_of_the_attempt_after_it() {
+    let sim = sim();
+    let slow = Limit::per_second(NonZeroU32::MIN).burst(2);
+    let governor = GovernorConfig::builder().limit(Bucket::Global, slow);
+    let (book, _guard) = Book::opened();
+    let stripe = transport_of(&sim, StripeTransport::builder().governor(governor));
+    for order in ["first", "second", "third"] {
+        stripe.send(payment(order)).await.expect("paid");
+    }
+    let events = book.all("event");
+    let turns: Vec<_> =
+        events.iter().filter(|event| event.field("message") == Some("its turn has come")).collect();
+    let [turn] = turns[..] else { panic!("{turns:?}") };
+    assert_eq!((turn.field("waited_ms"), turn.within.as_deref()), (Some("1000"), Some("stripe.call")));
+    let queued: Vec<_> =
+        book.all("stripe.attempt").iter().map(|span| span.fields.get("stripe.queued_ms").cloned()).collect();
+    assert_eq!(queued, [None, None, Some("1000".to_owned())]);
 }
 
 #[tokio::test(start_paused = true)]
