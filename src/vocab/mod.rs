@@ -36,6 +36,7 @@ mod refusal;
 pub mod report;
 mod request_id;
 pub(crate) mod response;
+#[cfg_attr(not(feature = "breaker"), expect(dead_code, reason = "only the breaker has totals"))]
 mod sample;
 pub(crate) mod sync;
 pub mod time;
