@@ -276,6 +276,18 @@ proptest! {
         prop_assert_eq!(advice, model::advice(kind, &all, history, expired));
     }
 
+    /// A key that is bound to an answer leaves no question, and one that leaves a question is bound to none.
+    #[test]
+    #[cfg(feature = "telemetry")]
+    fn a_bound_key_says_what_is_certain(kind in any_kind(), all in prop::collection::vec(any_event(), 0..6)) {
+        let standing = stands(kind, &all);
+        let executed = standing.certainty() == Certainty::Executed;
+        prop_assert_eq!(standing.bound() == Some(Certainty::Executed), executed);
+        if let Some(bound) = standing.bound() {
+            prop_assert_eq!(standing.certainty(), bound);
+        }
+    }
+
     #[test]
     fn one_attempt_proves_what_the_model_says(kind in any_kind(), event in any_event()) {
         prop_assert_eq!(event.attempt(kind).certainty, model::proves(kind, &event));

@@ -6,6 +6,7 @@ mod labels;
 mod pending;
 mod secrets;
 mod spans;
+mod values;
 
 use std::{num::NonZeroU32, sync::Arc};
 

@@ -43,6 +43,8 @@ struct Inner {
 struct Value {
     number: AtomicU64,
     real: Mutex<f64>,
+    /// Of a histogram: what was recorded, all together.
+    recorded: Mutex<f64>,
 }
 
 impl Meters {
@@ -59,13 +61,21 @@ impl Meters {
 
     /// The sum of all series of a metric that have these labels; of a histogram, how many values there are.
     pub(crate) fn sum(&self, metric: &metric::Metric, labels: &[(&str, &str)]) -> f64 {
+        self.of(metric, labels, Value::read)
+    }
+
+    fn of(&self, metric: &metric::Metric, labels: &[(&str, &str)], read: impl Fn(&Value) -> f64) -> f64 {
         let series = self.0.series.lock().expect("nobody panics with it");
         let fits = |series: &Series| {
             series.0 == metric.name
                 && labels.iter().all(|(name, value)| series.1.get(*name).map(String::as_str) == Some(*value))
         };
-        let of = series.iter().filter(|(series, _)| fits(series)).map(|(_, value)| value.read());
-        of.sum()
+        series.iter().filter(|(series, _)| fits(series)).map(|(_, value)| read(value)).sum()
+    }
+
+    /// The sum of what was recorded in the histograms of a metric that have these labels.
+    pub(crate) fn seconds(&self, metric: &metric::Metric, labels: &[(&str, &str)]) -> f64 {
+        self.of(metric, labels, |value| *value.recorded.lock().expect("nobody panics with it"))
     }
 
     /// How many series there are.
@@ -208,10 +218,11 @@ impl GaugeFn for Value {
     }
 }
 
-/// Only how many.
+/// How many, and their sum.
 impl HistogramFn for Value {
-    fn record(&self, _: f64) {
+    fn record(&self, value: f64) {
         self.number.fetch_add(1, Relaxed);
+        *self.recorded.lock().expect("nobody panics with it") += value;
     }
 }
 

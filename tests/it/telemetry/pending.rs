@@ -59,7 +59,9 @@ async fn a_decline_of_the_same_key_tells_as_well_and_a_429_does_not() {
 
 #[tokio::test(start_paused = true)]
 async fn another_account_with_the_same_key_tells_nothing() {
-    for header in ["stripe-account", "stripe-context"] {
+    let headers =
+        [("stripe-account", "acct_1"), ("stripe-context", "acct_1"), ("authorization", "Bearer sk_test_2")];
+    for (header, value) in headers {
         let sim = sim();
         sim.script("o", [Step::Fault(Fault::F3)]);
         // What the simulator knows of accounts is not what this is about.
@@ -67,7 +69,7 @@ async fn another_account_with_the_same_key_tells_nothing() {
         let (stripe, meters) = metered_by_default(&sim);
         stripe.send(with(keyed(payment("o"), "order-1"), RetryLimit::NONE)).await.expect_err("lost");
         let mut connected = keyed(payment("p"), "order-1");
-        connected.headers_mut().insert(header, "acct_1".parse().expect("a header"));
+        connected.headers_mut().insert(header, value.parse().expect("a header"));
         stripe.send(connected).await.expect("paid, for somebody else");
         assert_eq!(pending(&stripe, &meters), 1.0, "{header}");
     }
@@ -83,6 +85,18 @@ async fn an_execution_on_another_path_with_the_same_key_tells_nothing() {
     stripe.send(keyed(post("/v1/customers", "c", ""), "order-1")).await.expect("made");
     assert_eq!((pending(&stripe, &meters), resolved(&meters, "executed")), (1.0, 0.0));
     assert_eq!(sim.ledger().executions("o"), 0);
+
+    let path = "/v2/core/event_destinations/ed_1";
+    sim.script("update", [Step::Fault(Fault::F2)]);
+    sim.script("delete", [Step::Answer(Canned::json(200, &serde_json::json!({})))]);
+    let update = keyed(request("POST", path, "update", "{}"), "order-2");
+    stripe.send(with(update, RetryLimit::NONE)).await.expect_err("lost");
+    stripe.send(keyed(request("DELETE", path, "delete", ""), "order-2")).await.expect("deleted");
+    assert_eq!(
+        (pending(&stripe, &meters), resolved(&meters, "executed")),
+        (2.0, 0.0),
+        "nor does another method"
+    );
 }
 
 /// Nobody scrapes this one: what it says must not depend on that.

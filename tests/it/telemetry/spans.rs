@@ -22,7 +22,9 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, Registry, layer::Context, prelude::*, registry::LookupSpan};
 
-use crate::support::{get, keyed, payment, payment_with, request, sim, transport, transport_of, with};
+use crate::support::{
+    get, keyed, millis, payment, payment_with, request, secs, sim, transport, transport_of, with,
+};
 
 /// What was told of a span or an event.
 #[derive(Clone, Debug)]
@@ -285,10 +287,10 @@ async fn a_wait_for_a_turn_is_an_event_and_stands_in_the_span_of_the_attempt_aft
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_call_is_no_error_and_closes_its_spans() {
     let sim = sim();
-    sim.script("o", [Step::Fault(Fault::Slow { delay: crate::support::secs(60) })]);
+    sim.script("o", [Step::Fault(Fault::Slow { delay: secs(60) })]);
     let (book, _guard) = Book::opened();
     let call = transport(&sim).send(payment("o"));
-    tokio::time::timeout(crate::support::millis(50), call).await.expect_err("it hangs");
+    tokio::time::timeout(millis(50), call).await.expect_err("it hangs");
     let ([call], [attempt]) = (&book.all("stripe.call")[..], &book.all("stripe.attempt")[..]) else {
         panic!("one of each")
     };
@@ -304,6 +306,10 @@ async fn each_call_has_a_line_at_the_level_of_whose_business_it_is() {
     sim.script("limited", std::iter::repeat_n(Step::Answer(Canned::rate_limited(Reason::GlobalRate)), 3));
     sim.script("lost", [Step::Fault(Fault::F3)]);
     sim.script("wrong", [Step::Answer(Canned::unauthorized())]);
+    sim.script("again", [Step::Fault(Fault::F3)]);
+    for order in ["left", "left unread"] {
+        sim.script(order, [Step::Fault(Fault::Slow { delay: secs(60) })]);
+    }
     let (book, _guard) = Book::opened();
     let stripe: StripeTransport<_> = transport(&sim);
     let once = |order| with(payment(order), RetryLimit::NONE);
@@ -316,6 +322,10 @@ async fn each_call_has_a_line_at_the_level_of_whose_business_it_is() {
     let mut two = keyed(payment("two"), "one");
     two.headers_mut().insert("idempotency-key", "two".parse().expect("a header"));
     stripe.send(two).await.expect_err("refused");
+    stripe.send(payment("again")).await.expect("paid");
+    for left in [payment("left"), get("/v1/customers", "left unread")] {
+        tokio::time::timeout(millis(50), stripe.send(left)).await.expect_err("it hangs");
+    }
 
     let lines = book.lines();
     let expected = [
@@ -336,6 +346,14 @@ async fn each_call_has_a_line_at_the_level_of_whose_business_it_is() {
         (Level::ERROR, "POST payment_intents.create => 401 in ", "(1 attempt, req_", ", unauthorized)"),
         (Level::INFO, "GET other => 404 in ", "(1 attempt, req_", ", not_found)"),
         (Level::ERROR, "POST payment_intents.create => refused in ", "(0 attempts", ", conflicting_keys)"),
+        (Level::INFO, "POST payment_intents.create => 200 in ", "(2 attempts, req_", ", replayed)"),
+        (
+            Level::WARN,
+            "POST payment_intents.create => cancelled in ",
+            "(1 attempt",
+            ", stripe may have executed it)",
+        ),
+        (Level::DEBUG, "GET customers.list => cancelled in ", "(1 attempt", ")"),
     ];
     assert_eq!(lines.len(), expected.len(), "{lines:#?}");
     for ((level, line), (expected, begin, middle, end)) in lines.iter().zip(expected) {
