@@ -1,8 +1,8 @@
 //! Spans of calls and attempts, exported by `tracing-opentelemetry` to a collector: `cargo run --example traces`.
 //!
-//! The collector is a stub in this process, on loopback. It takes what a real one takes, OTLP over HTTP, and prints the tree
-//! of spans that arrived; in a service, leave it out and give the exporter the address of yours. Payments are made to the
-//! embedded simulator, and the first answer of one of them is lost.
+//! The collector is a stub in this process, on loopback. It takes what a real one takes, OTLP over HTTP, and prints the
+//! tree of spans that arrived; in a service, leave it out and give the exporter the address of yours. Payments are made
+//! to the embedded simulator, and the first answer of one of them is lost.
 
 #![expect(clippy::print_stdout, reason = "it is a program")]
 

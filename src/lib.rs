@@ -8,8 +8,8 @@
 //!
 //! # Why
 //! A request whose answer was lost may have charged a card. Whoever sends it again without a key charges twice; whoever
-//! gives up loses an order; and who is not told which of both it may be can only guess. Every call through this crate ends
-//! with a [`Certainty`] and an [`Advice`], in its response ([`ResponseExt`]), its [`Error`], and its [`Report`].
+//! gives up loses an order; and who is not told which of both it may be can only guess. Every call through this crate
+//! ends with a [`Certainty`] and an [`Advice`], in its response ([`ResponseExt`]), its [`Error`], and its [`Report`].
 //!
 //! # When not
 //! It does not know Stripe's objects: build requests and parse bodies with whatever you like. It does not remember

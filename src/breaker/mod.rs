@@ -1,14 +1,16 @@
 //! Leaves alone what has been failing, and finds out carefully when it is back.
 //!
 //! # What
-//! One circuit for each partition: host × mode (live, sandbox) × traffic (reads, writes). A circuit that has seen too many
-//! failures opens: calls are refused at once, `NotSent`. After an interval one probe at a time is let through. When three
-//! have succeeded it closes, and over half a second the share of calls that it admits grows from a tenth to all.
+//! One circuit for each partition: host × mode (live, sandbox) × traffic (reads, writes). A circuit that has seen too
+//! many failures opens: calls are refused at once, `NotSent`. After an interval one probe at a time is let through.
+//! When three have succeeded it closes, and over half a second the share of calls that it admits grows from a tenth to
+//! all.
 //!
-//! It opens when at least 50 % of at least 50 calls of the last minute failed, or ten in a row did; as an option also when
-//! too many were slow. A row is ended by a success that was *sent* after it began, since what was sent before an outage and
-//! comes back during it says nothing; and it opens only once it has lasted as long as a success usually takes (a second at
-//! most), and unless more successes than failures came back meanwhile, since failures are often faster than successes.
+//! It opens when at least 50 % of at least 50 calls of the last minute failed, or ten in a row did; as an option also
+//! when too many were slow. A row is ended by a success that was *sent* after it began, since what was sent before an
+//! outage and comes back during it says nothing; and it opens only once it has lasted as long as a success usually
+//! takes (a second at most), and unless more successes than failures came back meanwhile, since failures are often
+//! faster than successes.
 //!
 //! | counts | what |
 //! |---|---|
@@ -17,9 +19,9 @@
 //! | not at all | a limiter's 429, redirects, answers of something in between, attempts given up early or refused |
 //! | locally | failures to connect: DNS, TCP, TLS |
 //!
-//! Failures to connect open a *local* circuit of the host instead, for which the fault is most likely on this side. Many
-//! calls wait for one connection: a connection that cannot be made is one failure, however many waited for it, and as many as
-//! four where it took longer than a second to fail.
+//! Failures to connect open a *local* circuit of the host instead, for which the fault is most likely on this side.
+//! Many calls wait for one connection: a connection that cannot be made is one failure, however many waited for it, and
+//! as many as four where it took longer than a second to fail.
 //!
 //! # Why
 //! Calls to a service that is down wait for their timeouts, keep everything above them busy, and are what it has to work
@@ -32,18 +34,18 @@
 //! # Probes
 //! Any GET may probe reads. A write is not sent just to see whether Stripe is back, as long as a GET can tell:
 //!
-//! * An open write circuit whose interval is over wants a GET that Stripe itself has answered since it opened. The reads
-//!   of the same host and mode show that, or their probe does. Where no caller sends a GET, the write sends one of its own
-//!   first, a GET of `/v1/` with its API key (for `api.stripe.com` and `files.stripe.com`).
-//! * Then one write at a time is let through. First those that move no money and may be repeated; money with a retry left
-//!   only if 250 ms brought none of them; what cannot be repeated only after another 2 s.
+//! * An open write circuit whose interval is over wants a GET that Stripe itself has answered since it opened. The
+//!   reads of the same host and mode show that, or their probe does. Where no caller sends a GET, the write sends one
+//!   of its own first, a GET of `/v1/` with its API key (for `api.stripe.com` and `files.stripe.com`).
+//! * Then one write at a time is let through. First those that move no money and may be repeated; money with a retry
+//!   left only if 250 ms brought none of them; what cannot be repeated only after another 2 s.
 //! * After three rounds in which GETs gave no evidence, halfway to the next GET, and where none may be sent, writes are
 //!   probed without.
 //!
 //! A probe holds a lease. One that is not over after 5 s has failed; one that is dropped frees it; after one that said
-//! nothing, as a limiter's 429, the next waits for a second. Three that succeed too late, one after the other, close it as
-//! well: some calls always take longer. Anything else that was admitted before a transition says nothing about the time
-//! after it, and is ignored.
+//! nothing, as a limiter's 429, the next waits for a second. Three that succeed too late, one after the other, close it
+//! as well: some calls always take longer. Anything else that was admitted before a transition says nothing about the
+//! time after it, and is ignored.
 //!
 //! # Example
 //! ```
@@ -87,12 +89,13 @@
 //! | `synthetic_probes`, `local` | on |
 //!
 //! # Metrics
-//! `breaker_state`, `breaker_transitions_total`, `breaker_probes_total`, `breaker_failure_ratio` and `breaker_window_attempts`, by circuit, of a [handle](BreakerHandle) that a telemetry layer
+//! `breaker_state`, `breaker_transitions_total`, `breaker_probes_total`, `breaker_failure_ratio` and
+//! `breaker_window_attempts`, by circuit, of a [handle](BreakerHandle) that a telemetry layer
 //! [watches](crate::vocab::Source); the transport's watches it. What it refuses is in `refusals_total`.
 //!
 //! # How it refuses
-//! With [`Refusal::CircuitOpen`](crate::Refusal::CircuitOpen), which says when a call may be worth trying again. Calls that
-//! were admitted, and still wait for their turn further in when the circuit opens, are refused too.
+//! With [`Refusal::CircuitOpen`](crate::Refusal::CircuitOpen), which says when a call may be worth trying again. Calls
+//! that were admitted, and still wait for their turn further in when the circuit opens, are refused too.
 //!
 //! # What it costs
 //! One lock for each host, held for a few instructions when a call is admitted and when it ends; no task, no timer. A

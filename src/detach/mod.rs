@@ -75,6 +75,7 @@
 //! With [`Refusal::Saturated`](crate::Refusal::Saturated) beyond `max_detached` (never does it run such a call undetached),
 //! and with [`Refusal::ShuttingDown`](crate::Refusal::ShuttingDown) during and after a drain, where there is no tokio
 //! runtime, and for a call under way whose task was cut off; its report says what it may have done.
+//! What it refuses itself is not in the metrics: telemetry is within.
 //!
 //! The client's error type must have room for that: put [`EdgeLayer`](crate::edge::EdgeLayer) below, or box it.
 //!

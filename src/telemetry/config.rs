@@ -85,8 +85,9 @@ impl TelemetryBuilder {
         self
     }
 
-    /// The name that tells this transport from the others of the process, in the label `transport` of every metric. Two with
-    /// the same name are counted as one, and the gauges of one hide the other's. Default: `default`.
+    /// The name that tells this transport from the others of the process, in the label `transport` of every metric. Two
+    /// with the same name are counted as one, and what is read off of one, gauges and the breaker's counters, hides the
+    /// other's. Default: `default`.
     #[must_use]
     pub fn transport(mut self, name: &str) -> Self {
         self.config.transport = name.into();

@@ -24,14 +24,14 @@ impl TelemetryHandle {
         self.shared.pending()
     }
 
-    /// Brings the gauges that are read and not counted up to date. [`sample`](super::sample) does so for all transports of the
-    /// process, but for those with a recorder of their own.
+    /// Brings the gauges that are read and not counted up to date. [`sample`](super::sample) does so for all transports
+    /// of the process, but for those with a recorder of their own.
     pub fn sample(&self) {
         self.shared.sample();
     }
 
-    /// Somebody knows what became of the calls with this key: from a webhook, or by looking the object up. How many calls are
-    /// not pending any more.
+    /// Somebody knows what became of the calls with this key: from a webhook, or by looking the object up. How many
+    /// calls are not pending any more.
     pub fn resolve(&self, key: &IdempotencyKey) -> u64 {
         self.shared.told(Some(key))
     }

@@ -1,26 +1,27 @@
 //! Counts, traces and logs what the stack decides.
 //!
 //! # What
-//! - **Metrics** of calls and attempts, of what is unknown and pending, of keys, retries, refusals and of what Stripe said, on the
-//!   [`metrics`] facade; and, of the layers it [watches](TelemetryLayer::watch), how they stand. All names and
-//!   labels are in [`vocab::metric`](crate::vocab::metric).
-//! - **A span for each call**, `stripe.call`, and within it one for each attempt, `stripe.attempt` ([`AttemptSpanLayer`], which
-//!   belongs inside of what sends again), with the names of OpenTelemetry's conventions for HTTP clients. Retries, waits,
-//!   circuits, the auth gate and Stripe's notices are events in them.
+//! - **Metrics** of calls and attempts, of what is unknown and pending, of keys, retries, refusals and of what Stripe
+//!   said, on the [`metrics`] facade; and, of the layers it [watches](TelemetryLayer::watch), how they stand. All names
+//!   and labels are in [`vocab::metric`](crate::vocab::metric).
+//! - **A span for each call**, `stripe.call`, and within it one for each attempt, `stripe.attempt`
+//!   ([`AttemptSpanLayer`], which belongs inside of what sends again), with the names of OpenTelemetry's conventions
+//!   for HTTP clients. Retries, waits, circuits, the auth gate and Stripe's notices are events in them.
 //! - **A line for each call**, as `POST payment_intents.create => 402 in 312ms (1 attempt, req_4f6DzA, declined)`.
 //!
 //! # Why
-//! What was decided about money must be seen by whoever is called at night. A label that holds an id, or a log line that holds a
-//! key, is worse than none: labels are closed sets, and neither keys, bodies nor messages are recorded anywhere.
+//! What was decided about money must be seen by whoever is called at night. A label that holds an id, or a log line
+//! that holds a key, is worse than none: labels are closed sets, and neither keys, bodies nor messages are recorded
+//! anywhere.
 //!
 //! # When not
 //! [`TelemetryConfig`] turns it off. Without a recorder and a subscriber it costs little: see the README for figures.
 //!
 //! # What is unknown
-//! A call that can move something and ended [`Unknown`](crate::Certainty::Unknown) is *pending* until a later call with its key
-//! tells what became of it, or somebody does, by [`TelemetryHandle::resolve`]; for as long as Stripe knows the key, and in this
-//! process. So `unknown_calls_total` − `unknown_resolved_total` = `unknown_pending`. GETs and v1 DELETEs are left out: whoever
-//! repeats them changes nothing. Of keys and accounts only hashes are kept.
+//! A call that can move something and ended [`Unknown`](crate::Certainty::Unknown) is *pending* until a later call with
+//! its key tells what became of it, or somebody does, by [`TelemetryHandle::resolve`]; for as long as Stripe knows the
+//! key, and in this process. So `unknown_calls_total` − `unknown_resolved_total` = `unknown_pending`. GETs and v1
+//! DELETEs are left out: whoever repeats them changes nothing. Of keys and accounts only hashes are kept.
 //!
 //! # Example
 //! ```
@@ -62,8 +63,8 @@
 //! With [`Refusal::ReportReused`](crate::Refusal::ReportReused) alone, as every layer that opens the account of a call.
 //!
 //! # Of several
-//! Only the outermost counts a call, as of one transport within another. It belongs outside of what sends again: within, it
-//! takes each attempt for a call.
+//! Only the outermost counts a call, as of one transport within another. It belongs outside of what sends again:
+//! within, it takes each attempt for a call.
 //!
 //! # Readiness
 //! `poll_ready` is the inner service's.

@@ -7,8 +7,8 @@ use http::HeaderValue;
 /// So much of it is shown.
 const MAX_LEN: usize = 300;
 
-/// A notice. Only words, dates and links to Stripe's pages are shown of it, since whoever wrote it may quote anything, as a
-/// key; the whole of it is in the response.
+/// A notice. Only words, dates and links to Stripe's pages are shown of it, since whoever wrote it may quote anything,
+/// as a key; the whole of it is in the response.
 pub(super) struct Notice<'a>(&'a str);
 
 impl<'a> Notice<'a> {

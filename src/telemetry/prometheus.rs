@@ -2,15 +2,17 @@
 //!
 //! # What
 //! [`serve`] does it all in one call. [`install`] does without a server, for a service that has one: it gives an [`Exporter`],
-//! whose [`render`](Exporter::render) is what to answer with. [`buckets`] is for those who build an exporter of their own.
+//! whose [`render`](Exporter::render) is what to answer with. [`buckets`] is for those who build an exporter of their
+//! own.
 //!
 //! # Why
-//! The buckets that an exporter comes with end at 10 s, where Stripe's time limits begin; gauges that are read off must be so before
-//! each scrape; and the exporter keeps all samples of a histogram until somebody scrapes, or looks after it.
+//! The buckets that an exporter comes with end at 10 s, where Stripe's time limits begin; gauges that are read off must
+//! be so before each scrape; and the exporter keeps all samples of a histogram until somebody scrapes, or looks after
+//! it.
 //!
 //! # When not
-//! Where a recorder is installed already, as by the service's own metrics: there can be only one in a process, and this one's
-//! metrics go to that one as well. Use [`buckets`] on its builder, and [`sample`] before each scrape.
+//! Where a recorder is installed already, as by the service's own metrics: there can be only one in a process, and this
+//! one's metrics go to that one as well. Use [`buckets`] on its builder, and [`sample`] before each scrape.
 //!
 //! # Example
 //! ```no_run
@@ -27,15 +29,16 @@
 //! ```
 //!
 //! # Exemplars
-//! There are none. The `metrics` facade cannot carry them, and what would be in them, trace and request ids, stands in the spans and
-//! in the log line of each call, where it can be searched.
+//! There are none. The `metrics` facade cannot carry them, and what would be in them, trace and request ids, stands in
+//! the spans and in the log line of each call, where it can be searched.
 //!
 //! # Defaults
-//! A connection is for one request, and gets 10 s, so that whoever sends nothing, or reads nothing, keeps nobody else out for
-//! longer; at most 16 are served at a time. Nothing but `GET /metrics` is answered.
+//! A connection is for one request, and gets 10 s, so that whoever sends nothing, or reads nothing, keeps nobody else
+//! out for longer; at most 16 are served at a time. Nothing but `GET /metrics` is answered.
 //!
 //! # How it refuses
-//! With [`InstallError`] where another recorder is installed, and [`ServeError`] where the address cannot be listened on.
+//! With [`InstallError`] where another recorder is installed, and [`ServeError`] where the address cannot be listened
+//! on.
 
 use std::{convert::Infallible, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -82,7 +85,8 @@ pub fn buckets(builder: PrometheusBuilder) -> PrometheusBuilder {
     })
 }
 
-/// Installs an exporter as the recorder of the process. Do so before transports are made: those made before report nothing.
+/// Installs an exporter as the recorder of the process. Do so before transports are made: those made before report
+/// nothing.
 ///
 /// # Errors
 /// [`InstallError`], when there is a recorder already.
@@ -119,8 +123,8 @@ impl Exporter {
     /// The type of what [`render`](Self::render) gives.
     pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-    /// All metrics of the process, up to date, in Prometheus' text format. Have it asked for every minute at least: until
-    /// then the samples of histograms are kept one by one.
+    /// All metrics of the process, up to date, in Prometheus' text format. Have it asked for every minute at least:
+    /// until then the samples of histograms are kept one by one.
     #[must_use]
     pub fn render(&self) -> String {
         sample();
@@ -204,7 +208,8 @@ impl Serving {
         &self.exporter
     }
 
-    /// Stops the server. What is counted goes on to be.
+    /// Stops the server, and what looks after the histograms: have the text [rendered](Exporter::render) now and then,
+    /// since what is counted goes on to be.
     pub fn stop(self) {
         self.task.abort();
     }

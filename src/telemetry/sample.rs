@@ -1,4 +1,5 @@
-//! Whose values are read when somebody looks: the telemetry of every transport that writes to the recorder of the process.
+//! Whose values are read when somebody looks: the telemetry of every transport that writes to the recorder of the
+//! process.
 
 use std::sync::{LazyLock, Weak};
 
@@ -15,8 +16,8 @@ pub(super) fn register(shared: Weak<Shared>) {
     });
 }
 
-/// Brings the gauges that are read and not counted up to date, for all transports of the process that write to its recorder: the
-/// states of circuits, the queues, the retry budget, what is pending. One with a recorder of its own has
+/// Brings the gauges that are read and not counted up to date, for all transports of the process that write to its
+/// recorder: the states of circuits, the queues, the retry budget, what is pending. One with a recorder of its own has
 /// [`TelemetryHandle::sample`](super::TelemetryHandle::sample).
 ///
 /// Call it before each scrape if you expose the metrics yourself. What [`prometheus`](super::prometheus) installs does.

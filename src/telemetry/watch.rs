@@ -234,7 +234,8 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-/// The word for a method: what is none of HTTP's may be anything. (Source: OpenTelemetry's semantic conventions for HTTP.)
+/// The word for a method: what is none of HTTP's may be anything. (Source: OpenTelemetry's semantic conventions for
+/// HTTP.)
 pub(super) const fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

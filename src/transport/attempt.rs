@@ -18,8 +18,9 @@ use crate::{
 
 /// The layers within the gates.
 ///
-/// As futures within each other and not as services: each service that stands around others multiplies what the compiler has
-/// to do to prove that a call's future can be sent, by a factor. These need nothing of a service but its call.
+/// As futures within each other and not as services: each service that stands around others multiplies what the
+/// compiler has to do to prove that a call's future can be sent, by a factor. These need nothing of a service but its
+/// call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layers {
     pub(super) span: AttemptSpanLayer,

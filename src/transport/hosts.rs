@@ -65,8 +65,8 @@ impl Hosts {
 
 /// A call that goes on only if it is for Stripe.
 ///
-/// Not a service: each service that stands around others multiplies the work of the compiler where it has to prove that the
-/// stack's futures can be sent.
+/// Not a service: each service that stands around others multiplies the work of the compiler where it has to prove that
+/// the stack's futures can be sent.
 #[pin_project(project = CheckedProj)]
 #[derive(Debug)]
 pub(super) enum Checked<F> {

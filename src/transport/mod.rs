@@ -21,27 +21,28 @@
 //! ```
 //!
 //! # Why this order
-//! Telemetry is outermost: it sees what any layer refuses, and for how long a caller waited all in all. The span of an attempt is
-//! inside of what admits it, so that it shows the exchange and not the queue.
-//! The key is outside of retry: all attempts of a call share it. The time limit of an attempt is inside of retry, so that
-//! waits do not count against it. What admits an attempt is between the two: each attempt on the wire spends Stripe's quota,
-//! and the time in the queue is not the attempt's. The breaker is outside of the governor, so that an open circuit neither
-//! queues nor spends, and outside of the time limit, so that an outage that hangs trips it. Classification is inside of the time limit, so that an error body that never ends
-//! cannot hang a call. The API key comes inside of retry, so that what is sent again after a rotation carries the new one, and
-//! outside of the auth gate, which tells calls apart by it. The edge is innermost, because only there the client's own error type is known.
+//! Telemetry is outermost: it sees what any layer refuses, and for how long a caller waited all in all. The span of an
+//! attempt is inside of what admits it, so that it shows the exchange and not the queue. The key is outside of retry:
+//! all attempts of a call share it. The time limit of an attempt is inside of retry, so that waits do not count against
+//! it. What admits an attempt is between the two: each attempt on the wire spends Stripe's quota, and the time in the
+//! queue is not the attempt's. The breaker is outside of the governor, so that an open circuit neither queues nor
+//! spends, and outside of the time limit, so that an outage that hangs trips it. Classification is inside of the time
+//! limit, so that an error body that never ends cannot hang a call. The API key comes inside of retry, so that what is
+//! sent again after a rotation carries the new one, and outside of the auth gate, which tells calls apart by it. The
+//! edge is innermost, because only there the client's own error type is known.
 //!
 //! # What it asks of a client
-//! A `Service<http::Request<B>>` that is `Clone`, whose error says what it proves ([`TransportError`], which boxed errors
-//! have), and whose response body yields `Bytes` and is `Unpin`; a request body that is known to be repeatable, or not
-//! ([`Replay`]); and a tokio runtime with timers.
+//! A `Service<http::Request<B>>` that is `Clone`, whose error says what it proves ([`TransportError`], which boxed
+//! errors have), and whose response body yields `Bytes` and is `Unpin`; a request body that is known to be repeatable,
+//! or not ([`Replay`]); and a tokio runtime with timers.
 //!
 //! [`TransportError`]: crate::TransportError
 //! [`Replay`]: crate::vocab::Replay
 //!
 //! # When not
-//! If something above or below retries as well; turn that off. Each call that comes in without a key gets one of its own, so
-//! that a retry above is a second order. The client must not follow redirects either: a redirected
-//! POST would leave for another host with the API key.
+//! If something above or below retries as well; turn that off. Each call that comes in without a key gets one of its
+//! own, so that a retry above is a second order. The client must not follow redirects either: a redirected POST would
+//! leave for another host with the API key.
 //!
 //! # Example
 //! ```no_run
@@ -67,8 +68,8 @@
 //! ```
 //!
 //! # Defaults
-//! Those of the layers, together; see their modules. Hosts: `api`, `files`, `connect` and `meter-events` at `stripe.com`,
-//! by https.
+//! Those of the layers, together; see their modules. Hosts: `api`, `files`, `connect` and `meter-events` at
+//! `stripe.com`, by https.
 //!
 //! # How it refuses
 //! With [`Refusal::HostNotAllowed`](crate::Refusal::HostNotAllowed) and [`PlainHttp`](crate::Refusal::PlainHttp), and as

@@ -1,9 +1,9 @@
 //! The metrics of the stack: their names, labels, units and meanings. This file is the contract.
 //!
 //! # What
-//! Every metric that this crate writes stands in [`ALL`], and every label can only take one of the values that stand here with
-//! it, an [operation](crate::Operation)'s name, or one of Stripe's codes that this version knows. Dashboards and alert rules
-//! are built on these names: one that is published is renamed or removed only with a new major version.
+//! Every metric that this crate writes stands in [`ALL`], and every label can only take one of the values that stand
+//! here with it, an [operation](crate::Operation)'s name, or one of Stripe's codes that this version knows. Dashboards
+//! and alert rules are built on these names: one that is published is renamed or removed only with a new major version.
 //!
 //! # Why
 //! A label that can hold an id, a message or a raw code of somebody else's grows without bound, and may hold a secret. A
@@ -228,8 +228,8 @@ const OUTCOME: MetricLabel = MetricLabel::new("outcome", &OUTCOMES);
 const RESULT: MetricLabel = MetricLabel::new("result", &RESULTS);
 const CIRCUIT: MetricLabel = MetricLabel::new("circuit", &CIRCUITS);
 
-/// OpenTelemetry's buckets for HTTP clients, and beyond its 10 s: Stripe's own libraries wait for up to 80 s, and an attempt of
-/// ours for 30 s and more, so that everything that times out would be in one bucket.
+/// OpenTelemetry's buckets for HTTP clients, and beyond its 10 s: Stripe's own libraries wait for up to 80 s, and an
+/// attempt of ours for 30 s and more, so that everything that times out would be in one bucket.
 ///
 /// (Source: OpenTelemetry's semantic conventions, `http.client.request.duration`.)
 const DURATIONS: &[f64] = &[

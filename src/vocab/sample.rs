@@ -4,8 +4,9 @@ use super::metric::Metric;
 
 /// Has values that are read when somebody looks, as the states of circuits and the length of a queue.
 ///
-/// What is read only then costs nothing in between. `telemetry` asks its sources whenever the metrics are scraped. One of your
-/// own can only pass on what those of this crate say: nobody else writes its metrics, or labels that are not in the contract.
+/// What is read only then costs nothing in between. `telemetry` asks its sources whenever the metrics are scraped. One
+/// of your own can only pass on what those of this crate say: nobody else writes its metrics, or labels that are not in
+/// the contract.
 pub trait Source: Send + Sync {
     /// Says how things stand.
     fn sample(&self, sample: &mut Sample<'_>);

@@ -1,4 +1,5 @@
-//! What the stack decides can be seen: in metrics that add up, in spans, and in a line for each call; and nothing else can.
+//! What the stack decides can be seen: in metrics that add up, in spans, and in a line for each call; and nothing else
+//! can.
 
 mod contract;
 mod elsewhere;

@@ -53,8 +53,8 @@ impl Recorder {
         refused.report().map(Self::over).unwrap_or_default()
     }
 
-    /// Lets `observer` hear of the call. Of several, as of one transport within another, only the outermost does: `false` if
-    /// that is another one.
+    /// Lets `observer` hear of the call. Of several, as of one transport within another, only the outermost does:
+    /// `false` if that is another one.
     pub(crate) fn observe(&self, observer: Arc<dyn Observer>) -> bool {
         let outermost = self.shared().observer.get_or_init(|| Arc::clone(&observer));
         Arc::ptr_eq(outermost, &observer)

@@ -256,8 +256,8 @@ impl Recorder for Final {
     }
 }
 
-/// Checks, when the last client of a transport is gone, that everything adds up. Where it went with a call that was dropped
-/// half way, that one has not ended yet.
+/// Checks, when the last client of a transport is gone, that everything adds up. Where it went with a call that was
+/// dropped half way, that one has not ended yet.
 #[derive(Debug)]
 pub(crate) struct Audit {
     pub(crate) meters: Meters,

@@ -1,4 +1,5 @@
-//! A span for each call, and within it one for each attempt, with the names of OpenTelemetry's conventions; and a line for each call.
+//! A span for each call, and within it one for each attempt, with the names of OpenTelemetry's conventions; and a line
+//! for each call.
 
 #![expect(clippy::disallowed_types, reason = "the lock of the library is its own")]
 
